@@ -1,1 +1,52 @@
-fn main() {}
+// SPDX-License-Identifier: GPL-2.0
+
+//! The build steps of the module that Kbuild does not have.
+//!
+//! `layout` turns the BTF of the target kernel into constants that the module asserts its mirrored structs
+//! against. `post-link` makes the module's references to unexported symbols livepatch relocations.
+
+mod layout;
+mod post_link;
+
+use anyhow::Result;
+use clap::Parser;
+use std::path::PathBuf;
+
+#[derive(Parser)]
+#[command(version, about)]
+enum Command {
+    /// Write the sizes and field offsets of the listed structs as Rust constants.
+    Layout {
+        /// An ELF file with a .BTF section (the kernel headers' `vmlinux`), or raw BTF.
+        #[arg(long)]
+        btf: PathBuf,
+        /// The structs and fields wanted, lines of `struct|mirror NAME: FIELD FIELD …`.
+        #[arg(long)]
+        list: PathBuf,
+        /// The Rust file to write.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Give the listed symbols of a linked module livepatch relocations, in place.
+    PostLink {
+        /// The names that may be resolved by livepatch, one a line.
+        #[arg(long)]
+        symbols: PathBuf,
+        /// The kernel's Module.symvers: every other undefined symbol must stand there.
+        #[arg(long)]
+        symvers: PathBuf,
+        /// The module.
+        module: PathBuf,
+    },
+}
+
+fn main() -> Result<()> {
+    match Command::parse() {
+        Command::Layout { btf, list, out } => layout::run(&btf, &list, &out),
+        Command::PostLink {
+            symbols,
+            symvers,
+            module,
+        } => post_link::run(&module, &symbols, &symvers),
+    }
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The C side, as bindgen wrote it down from `bindings/bindings.h`.
+//!
+//! Only the wrappers (`net`, `bpf`, `klp`) use this module; the driver never does. Its types are the kernel's
+//! own, read from the headers; that they agree with the running kernel is asserted in [`layout`].
+
+#![allow(
+    clippy::all,
+    dead_code,
+    missing_docs,
+    non_camel_case_types,
+    non_snake_case,
+    non_upper_case_globals,
+    improper_ctypes,
+    unreachable_pub,
+    unsafe_op_in_unsafe_fn
+)]
+#![allow(clippy::undocumented_unsafe_blocks)]
+
+use kernel::ffi;
+use pin_init::{MaybeZeroable, Zeroable};
+
+type __kernel_size_t = usize;
+type __kernel_ssize_t = isize;
+type __kernel_ptrdiff_t = isize;
+
+// SAFETY: `__BindgenBitfieldUnit<Storage>` is a newtype around `Storage`.
+unsafe impl<Storage> Zeroable for __BindgenBitfieldUnit<Storage> where Storage: Zeroable {}
+
+include!(concat!(env!("NETKIT_RS_GENERATED"), "/bindings.rs"));
+
+/// Struct layouts from the BTF of the kernel that this module is built for.
+///
+/// The `mirror` lines of `bindings/layouts` become constants, the `struct` lines assertions on what bindgen
+/// made of the headers.
+pub mod layout {
+    use core::mem::{offset_of, size_of};
+
+    include!(concat!(env!("NETKIT_RS_GENERATED"), "/layout.rs"));
+}

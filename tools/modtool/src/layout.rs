@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Struct layouts from BTF.
+//!
+//! The compiler knows what the headers say, BTF knows what the kernel that runs was built with. The file
+//! written here lets the module compare the two when it is compiled.
+
+use anyhow::{anyhow, bail, Context, Result};
+use btf_rs::{Btf, Type};
+use object::{Object, ObjectSection};
+use std::{collections::BTreeMap, fmt::Write, fs, path::Path};
+
+/// Names that bindgen gives a trailing underscore.
+const KEYWORDS: [&str; 4] = ["mod", "move", "ref", "type"];
+
+/// A wanted struct and its wanted fields.
+#[derive(Debug, PartialEq, Eq)]
+struct Wanted {
+    name: String,
+    fields: Vec<String>,
+    /// bindgen knows this struct, so that its idea of the layout can be asserted right here.
+    bound: bool,
+}
+
+/// Writes the layouts that `list` names, as found in `btf`, to `out`.
+pub fn run(btf: &Path, list: &Path, out: &Path) -> Result<()> {
+    let wanted = parse_list(&fs::read_to_string(list).with_context(|| list.display().to_string())?)?;
+    let bytes = fs::read(btf).with_context(|| btf.display().to_string())?;
+    let text = render(&parse_btf(&bytes).with_context(|| btf.display().to_string())?, &wanted)?;
+    fs::write(out, text).with_context(|| out.display().to_string())
+}
+
+fn parse_list(text: &str) -> Result<Vec<Wanted>> {
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| {
+            let (kind, rest) = line.split_once(' ').unwrap_or_default();
+            let (name, fields) = rest
+                .split_once(':')
+                .filter(|_| kind == "struct" || kind == "mirror")
+                .ok_or_else(|| anyhow!("not a line of the form `struct|mirror NAME: FIELD …`: {line}"))?;
+            Ok(Wanted {
+                name: name.trim().to_owned(),
+                fields: fields.split_whitespace().map(str::to_owned).collect(),
+                bound: kind == "struct",
+            })
+        })
+        .collect()
+}
+
+fn parse_btf(bytes: &[u8]) -> Result<Btf> {
+    if !bytes.starts_with(b"\x7fELF") {
+        return Ok(Btf::from_bytes(bytes)?);
+    }
+    let elf = object::File::parse(bytes)?;
+    let section = elf
+        .section_by_name(".BTF")
+        .ok_or_else(|| anyhow!("no .BTF section: the kernel was built without CONFIG_DEBUG_INFO_BTF"))?;
+    Ok(Btf::from_bytes(section.data()?)?)
+}
+
+fn render(btf: &Btf, wanted: &[Wanted]) -> Result<String> {
+    let mut text = String::from("// Written by `modtool layout` from the target kernel's BTF.\n");
+    for Wanted {
+        name,
+        fields,
+        bound,
+    } in wanted
+    {
+        let (size, offsets) = find(btf, name, fields)?;
+        if *bound {
+            writeln!(text, "const _: () = {{\n    use crate::bindings::{name} as c;")?;
+            writeln!(text, "    assert!(size_of::<c>() == {size}, \"struct {name}: size\");")?;
+            for path in fields {
+                let field = c_name(path);
+                let offset = offsets[field];
+                let underscore = if KEYWORDS.contains(&field) { "_" } else { "" };
+                writeln!(
+                    text,
+                    "    assert!(offset_of!(c, {path}{underscore}) == {offset}, \"struct {name}: {field}\");"
+                )?;
+            }
+            writeln!(text, "}};")?;
+        } else {
+            writeln!(text, "pub mod {name} {{\n    pub const SIZE: usize = {size};")?;
+            for (field, offset) in offsets {
+                writeln!(text, "    pub const {}: usize = {offset};", field.to_uppercase())?;
+            }
+            writeln!(text, "}}")?;
+        }
+    }
+    Ok(text)
+}
+
+/// What C calls a field that bindgen reaches through the path `path` of anonymous members.
+fn c_name(path: &str) -> &str {
+    path.rsplit('.').next().unwrap_or(path)
+}
+
+/// The size of `struct name` and the byte offsets of `fields`.
+///
+/// One name can stand for several structs (`static` ones of different files): the one that has all the
+/// wanted fields is meant, and there must be just one.
+fn find(btf: &Btf, name: &str, fields: &[String]) -> Result<(usize, BTreeMap<String, usize>)> {
+    let mut found = Vec::new();
+    for ty in btf.resolve_types_by_name(name).unwrap_or_default() {
+        let Type::Struct(st) = ty else { continue };
+        let mut offsets = BTreeMap::new();
+        collect(btf, &st, 0, &mut offsets)?;
+        if fields.iter().all(|field| offsets.contains_key(c_name(field))) {
+            offsets.retain(|name, _| fields.iter().any(|field| c_name(field) == name));
+            found.push((st.size(), offsets));
+        }
+    }
+    found.dedup();
+    match found.len() {
+        1 => Ok(found.remove(0)),
+        0 => bail!("the kernel's BTF has no struct {name} with the fields {}", fields.join(", ")),
+        n => bail!("the kernel's BTF has {n} different structs {name}"),
+    }
+}
+
+/// Fields by name, those of anonymous members included, as C sees them.
+fn collect(
+    btf: &Btf,
+    st: &btf_rs::Struct,
+    base: usize,
+    offsets: &mut BTreeMap<String, usize>,
+) -> Result<()> {
+    for member in &st.members {
+        let at = base + member.bit_offset() as usize / 8;
+        let name = btf.resolve_name(member).unwrap_or_default();
+        if !name.is_empty() {
+            offsets.insert(name, at);
+        } else if let Type::Struct(inner) | Type::Union(inner) = btf.resolve_chained_type(member)? {
+            collect(btf, &inner, at, offsets)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn list_lines_are_parsed_and_others_refused() {
+        let wanted = parse_list("# comment\n\nstruct a: x y\nmirror b:\n").expect("a valid list");
+        assert_eq!(wanted[0].name, "a");
+        assert_eq!(wanted[0].fields, ["x", "y"]);
+        assert!(wanted[0].bound && !wanted[1].bound);
+        assert!(wanted[1].fields.is_empty());
+        assert_eq!(c_name("__bindgen_anon_1.dev"), "dev");
+        assert!(parse_list("union a: x").is_err());
+        assert!(parse_list("struct a x").is_err());
+    }
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The livepatch post-link step (Documentation/livepatch/module-elf-format.rst).
+//!
+//! Kbuild has named the references to unexported symbols `.klp.sym.vmlinux.NAME,0`. Here those symbols get
+//! the section index SHN_LIVEPATCH, and their relocations move to `.klp.rela.vmlinux.SECTION` sections, which
+//! the module loader resolves through kallsyms. Every other undefined symbol must be exported.
+
+use anyhow::{bail, Context, Result};
+use object::build::elf::{Builder, Relocation, SectionData, SectionId, SymbolId};
+use object::elf;
+use std::{collections::BTreeSet, fs, path::Path};
+
+/// `st_shndx` of a symbol that the livepatch core resolves (include/uapi/linux/elf.h).
+const SHN_LIVEPATCH: u16 = 0xff20;
+/// `sh_flags` of a section of livepatch relocations (include/uapi/linux/elf.h).
+const SHF_RELA_LIVEPATCH: u64 = 0x0010_0000;
+const SYMBOL_PREFIX: &str = ".klp.sym.vmlinux.";
+
+/// Rewrites `module` in place.
+pub fn run(module: &Path, symbols: &Path, symvers: &Path) -> Result<()> {
+    let symbols_text = fs::read_to_string(symbols).with_context(|| symbols.display().to_string())?;
+    let allowed = names(&symbols_text);
+    let symvers_text = fs::read_to_string(symvers).with_context(|| symvers.display().to_string())?;
+    let exported = exported(&symvers_text);
+    let input = fs::read(module).with_context(|| module.display().to_string())?;
+    let output = rewrite(&input, &allowed, &exported).with_context(|| module.display().to_string())?;
+
+    // A module that was cut short must not look like a built one.
+    let partial = module.with_extension("ko.part");
+    fs::write(&partial, output).with_context(|| partial.display().to_string())?;
+    fs::rename(&partial, module).with_context(|| module.display().to_string())
+}
+
+fn names(text: &str) -> BTreeSet<&str> {
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect()
+}
+
+/// The second column of Module.symvers.
+fn exported(symvers: &str) -> BTreeSet<&str> {
+    symvers.lines().filter_map(|line| line.split('\t').nth(1)).collect()
+}
+
+fn rewrite(input: &[u8], allowed: &BTreeSet<&str>, exported: &BTreeSet<&str>) -> Result<Vec<u8>> {
+    let mut elf = Builder::read(input)?;
+    let mut klp: Vec<SymbolId> = Vec::new();
+    let mut missing = Vec::new();
+
+    for symbol in elf.symbols.iter_mut() {
+        let name = String::from_utf8_lossy(&symbol.name).into_owned();
+        if let Some(target) = name
+            .strip_prefix(SYMBOL_PREFIX)
+            .and_then(|rest| rest.strip_suffix(",0"))
+        {
+            if !allowed.contains(target) {
+                missing.push(name.clone());
+            }
+            symbol.st_shndx = SHN_LIVEPATCH;
+            symbol.st_info = (elf::STB_GLOBAL << 4) | (symbol.st_info & 0xf);
+            klp.push(symbol.id());
+        } else if symbol.section.is_none()
+            && symbol.st_shndx == elf::SHN_UNDEF
+            && !name.is_empty()
+            && !exported.contains(name.as_str())
+        {
+            missing.push(name);
+        }
+    }
+    if !missing.is_empty() {
+        bail!(
+            "undefined symbols that are neither exported by the kernel nor listed as livepatch symbols: {}",
+            missing.join(", ")
+        );
+    }
+    if klp.is_empty() {
+        // Run a second time over its own output, all is done already; over anything else, the build is broken.
+        bail!("no livepatch symbol in the module");
+    }
+
+    let symtab = elf.sections.iter().find(|s| s.sh_type == elf::SHT_SYMTAB).map(|s| s.id());
+    for id in elf.sections.iter().map(|s| s.id()).collect::<Vec<SectionId>>() {
+        if elf.sections.get(id).sh_flags & SHF_RELA_LIVEPATCH != 0 {
+            continue;
+        }
+        let section = elf.sections.get_mut(id);
+        let target = section.sh_info_section;
+        let SectionData::Relocation(relocations) = &mut section.data else { continue };
+        let is_klp = |r: &Relocation| r.symbol.is_some_and(|s| klp.contains(&s));
+        let moved: Vec<_> = relocations.iter().filter(|r| is_klp(r)).cloned().collect();
+        if moved.is_empty() {
+            continue;
+        }
+        relocations.retain(|r| !is_klp(r));
+
+        let Some(target) = target else { bail!("a relocation section without a target") };
+        let name = [
+            b".klp.rela.vmlinux.".as_slice(),
+            elf.sections.get(target).name.as_slice(),
+        ]
+        .concat();
+        let section = elf.sections.add();
+        section.name = name.into();
+        section.sh_type = elf::SHT_RELA;
+        section.sh_flags = u64::from(elf::SHF_ALLOC | elf::SHF_INFO_LINK) | SHF_RELA_LIVEPATCH;
+        section.sh_info_section = Some(target);
+        section.sh_link_section = symtab;
+        section.sh_addralign = 8;
+        section.sh_entsize = 24;
+        section.data = SectionData::Relocation(moved);
+    }
+
+    let mut output = Vec::new();
+    elf.write(&mut output)?;
+    Ok(output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_skip_comments_and_blank_lines() {
+        let text = "# c\n\n a\nb\n";
+        assert_eq!(names(text).into_iter().collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[test]
+    fn exported_reads_the_second_column() {
+        let text = "0x0\tfoo\tvmlinux\tEXPORT_SYMBOL\t\n0x0\tbar\tvmlinux\tEXPORT_SYMBOL_GPL\t\n";
+        assert!(exported(text).contains("foo") && exported(text).contains("bar"));
+    }
+}
