@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash disable=SC2154,SC2034 # one set of variables, shared by these files
+# inside COMMAND…: runs a command within the root folder, or, natively, right here, with the same environment in both.
+# Sourced after common.sh and namespace.sh.
+
+# Sets the array `environment`. Nothing of the machine's own environment leaks in, but how to reach the network, the
+# terminal, and what a user says to cargo, to make and to these scripts.
+inside_environment() {
+    local name tree=$inside_cache/$trees/$package_version
+    environment=(
+        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/llvm-19/bin"
+        "HOME=$inside_cache/home" "CARGO_HOME=$inside_cache/cargo" "TERM=${TERM:-dumb}" LC_ALL=C.UTF-8
+        NETKIT_RS_INSIDE=1 NETKIT_RS_NATIVE=1 "NETKIT_RS_CACHE=$inside_cache"
+        "NETKIT_RS_KVERSION=$release" "NETKIT_RS_KPACKAGE=$package_version"
+        "NETKIT_RS_KSRC=$tree/source" "NETKIT_RS_KBUILD=$tree/build" "NETKIT_RS_KIMAGE=/usr/lib/modules/$release/vmlinuz"
+        DEBIAN_FRONTEND=noninteractive
+    )
+    for name in $(compgen -e); do
+        case $name in
+            NETKIT_RS_CACHE | NETKIT_RS_NATIVE | NETKIT_RS_INSIDE | NETKIT_RS_K*) ;;
+            *_proxy | *_PROXY | NETKIT_RS_* | CARGO_HTTP_* | CARGO_NET_* | CARGO_TERM_* | CARGO_BUILD_* | \
+                CLIPPY | V | CI | RUST_BACKTRACE | RUSTFLAGS | COLUMNS) environment+=("$name=${!name}") ;;
+        esac
+    done
+}
+
+# Sets the array `enter`: the words to put before a command to run it inside.
+inside_words() {
+    mkdir -p "$cache/home" "$cache/cargo"
+    inside_environment
+    if [ "$native" = yes ]; then
+        enter=(env "${environment[@]}")
+    else
+        enter=("${private[@]}" "$checkout/scripts/lib/enter" "$root" "$checkout" "$cache" "${environment[@]}" --)
+    fi
+}
+
+inside() { inside_words; "${enter[@]}" "$@"; }
