@@ -1,1 +1,119 @@
-fn main() {}
+// SPDX-License-Identifier: GPL-2.0
+//! netkit's contract, as tests that run on the built-in C driver and on netkit_rs.
+//!
+//! Run as root on the kernel in question, in a machine that may be thrown away
+//! (`make test` boots one). What passes on C and fails on ours is a defect of ours;
+//! what fails on C is a wrong test.
+
+mod bpf;
+mod check;
+mod ctx;
+mod driver;
+mod kmsg;
+mod module;
+mod netkit;
+mod netns;
+mod nl;
+mod runner;
+mod suite;
+mod tests;
+mod traffic;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::ensure;
+use anyhow::Result;
+use clap::Parser;
+use clap::ValueEnum;
+
+use crate::runner::Settings;
+use crate::suite::Suite;
+
+#[derive(Clone, Copy, Eq, PartialEq, ValueEnum)]
+enum Drivers {
+    C,
+    Rust,
+    Both,
+}
+
+#[derive(Parser)]
+#[command(about = "Runs netkit's tests on the built-in driver and on netkit_rs.ko")]
+struct Options {
+    /// Which driver to test
+    #[arg(long, value_enum, default_value = "both")]
+    driver: Drivers,
+    /// Run only the tests whose name contains this text (repeat for more)
+    #[arg(long, value_name = "TEXT")]
+    filter: Vec<String>,
+    /// Name the tests and stop
+    #[arg(long)]
+    list: bool,
+    /// The module to test
+    #[arg(long, value_name = "PATH", default_value = "target/module/netkit_rs.ko")]
+    module: PathBuf,
+    /// How often the repetition tests repeat
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    rounds: u32,
+    /// Seconds after which a test has failed
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    timeout: u64,
+    /// Write what the C driver showed to a file
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Compare with what the C driver showed in an earlier run
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("netkit-selftests: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Answers whether all tests passed.
+fn run(options: &Options) -> Result<bool> {
+    let mut tests = tests::all();
+    if !options.filter.is_empty() {
+        tests.retain(|test| options.filter.iter().any(|text| test.name.contains(text)));
+    }
+    if options.list {
+        for test in &tests {
+            println!("{}", test.name);
+        }
+        return Ok(true);
+    }
+    ensure!(nix::unistd::geteuid().is_root(), "must run as root");
+    ensure!(!tests.is_empty(), "no test has such a name (see --list)");
+    ensure!(
+        !module::is_loaded(),
+        "netkit_rs is loaded; unload it first: the suite loads it by itself"
+    );
+    let settings = Settings {
+        module: options.module.clone(),
+        rounds: options.rounds,
+        timeout: Duration::from_secs(options.timeout),
+    };
+    let mut suite = Suite::default();
+    if let Some(path) = &options.compare {
+        suite.load_golden(path)?;
+    }
+    if options.driver != Drivers::Rust {
+        suite.on_c(&tests, &settings)?;
+        if let Some(path) = &options.record {
+            suite.save_golden(path)?;
+        }
+    }
+    if options.driver != Drivers::C {
+        suite.on_rust(&tests, &settings)?;
+    }
+    println!("{} passed, {} failed", suite.passed, suite.failed);
+    Ok(suite.failed == 0)
+}

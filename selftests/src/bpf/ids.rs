@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The ids of all programs and links of the machine: what a leak check compares.
+
+use std::collections::BTreeSet;
+
+use super::check;
+
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Ids {
+    pub progs: BTreeSet<u32>,
+    pub links: BTreeSet<u32>,
+}
+
+impl Ids {
+    pub fn now() -> Self {
+        Self {
+            // SAFETY: the function writes one u32 through a pointer that is valid for it.
+            progs: walk(|id, next| unsafe { libbpf_sys::bpf_prog_get_next_id(id, next) }),
+            // SAFETY: as above.
+            links: walk(|id, next| unsafe { libbpf_sys::bpf_link_get_next_id(id, next) }),
+        }
+    }
+
+    /// What is here and was not in `before`; empty text if nothing.
+    pub fn beyond(&self, before: &Ids) -> String {
+        let progs: Vec<_> = self.progs.difference(&before.progs).collect();
+        let links: Vec<_> = self.links.difference(&before.links).collect();
+        match (progs.is_empty(), links.is_empty()) {
+            (true, true) => String::new(),
+            _ => format!("program ids {progs:?}, link ids {links:?}"),
+        }
+    }
+}
+
+fn walk(next_id: impl Fn(u32, &mut u32) -> i32) -> BTreeSet<u32> {
+    let mut ids = BTreeSet::new();
+    let mut id = 0;
+    let mut next = 0;
+    // Ends with ENOENT behind the last id.
+    while check(next_id(id, &mut next)).is_ok() {
+        ids.insert(next);
+        id = next;
+    }
+    ids
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0
+//! bpf(2) for the tests: programs, multi-program attachment, links.
+//!
+//! A thin layer over libbpf's own calls. Every call answers the errno, and the
+//! options map one to one on the kernel's, so that wrong combinations can be tried.
+
+pub mod ids;
+pub mod link;
+pub mod mprog;
+pub mod probe;
+pub mod prog;
+
+use std::os::fd::FromRawFd;
+use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
+
+pub type Answer<T> = Result<T, Errno>;
+
+/// Where a program sits on a pair; both are addressed through the primary's ifindex.
+pub const PRIMARY: u32 = libbpf_sys::BPF_NETKIT_PRIMARY;
+pub const PEER: u32 = libbpf_sys::BPF_NETKIT_PEER;
+pub const TCX_INGRESS: u32 = libbpf_sys::BPF_TCX_INGRESS;
+pub const TCX_EGRESS: u32 = libbpf_sys::BPF_TCX_EGRESS;
+
+/// libbpf answers a negative errno.
+fn check(ret: i32) -> Answer<i32> {
+    if ret < 0 {
+        Err(Errno::from_raw(-ret))
+    } else {
+        Ok(ret)
+    }
+}
+
+fn check_fd(ret: i32) -> Answer<OwnedFd> {
+    let fd = check(ret)?;
+    // SAFETY: bpf(2) has just made this descriptor for us; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a test asserts with. A failed assertion is an error that tells what was
+//! looked at, what came and what should have come; it is never a panic.
+
+use std::fmt::Debug;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::bail;
+use anyhow::Result;
+use nix::errno::Errno;
+
+use crate::nl::Refusal;
+
+/// Fails unless `got` equals `expected`.
+#[track_caller]
+pub fn equal<T: Debug + PartialEq<U>, U: Debug>(what: &str, got: T, expected: U) -> Result<()> {
+    if got == expected {
+        return Ok(());
+    }
+    let at = std::panic::Location::caller();
+    bail!("{what} is {got:?}, expected {expected:?} ({}:{})", at.file(), at.line())
+}
+
+#[track_caller]
+pub fn that(what: &str, holds: bool) -> Result<()> {
+    if holds {
+        return Ok(());
+    }
+    let at = std::panic::Location::caller();
+    bail!("{what}: not so ({}:{})", at.file(), at.line())
+}
+
+/// Fails unless bpf(2) refused with `errno`.
+#[track_caller]
+pub fn errno<T>(what: &str, got: Result<T, Errno>, expected: Errno) -> Result<()> {
+    equal(what, got.err(), Some(expected))
+}
+
+/// Fails unless the request was refused with `errno`, `text` and at attribute `attr`.
+#[track_caller]
+pub fn refused<T>(
+    what: &str,
+    got: Result<T, Refusal>,
+    errno: Errno,
+    text: Option<&str>,
+    attr: Option<u16>,
+) -> Result<()> {
+    let at = std::panic::Location::caller();
+    match got {
+        Ok(_) => bail!("{what} was accepted ({}:{})", at.file(), at.line()),
+        Err(no) if no.errno == errno && no.text.as_deref() == text && no.attr == attr => Ok(()),
+        Err(no) => bail!(
+            "{what} was refused with {no}, expected {errno:?} {text:?} at {attr:?} ({}:{})",
+            at.file(),
+            at.line()
+        ),
+    }
+}
+
+/// Waits until `holds` answers true; RCU and work queues take their time under emulation.
+#[track_caller]
+pub fn soon(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
+    let at = std::panic::Location::caller();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !holds()? {
+        if Instant::now() > deadline {
+            bail!("{what}: not within 10 s ({}:{})", at.file(), at.line());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}

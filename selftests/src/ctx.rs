@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a running test has in hand: its namespaces, its driver, and the way to
+//! tell the runner what it saw so that both drivers can be compared.
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
+use std::path::Path;
+use std::path::PathBuf;
+
+use anyhow::ensure;
+use anyhow::Result;
+
+use crate::driver::Driver;
+use crate::netkit;
+use crate::netkit::Pair;
+use crate::netkit::Spec;
+use crate::netns::Ns;
+
+/// Addresses of a pair's two ends.
+pub const HOST4: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 1);
+pub const POD4: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 2);
+pub const HOST6: Ipv6Addr = Ipv6Addr::new(0xfd01, 0, 0, 0, 0, 0, 0, 1);
+pub const POD6: Ipv6Addr = Ipv6Addr::new(0xfd01, 0, 0, 0, 0, 0, 0, 2);
+
+pub struct Ctx {
+    /// The namespace in which the test's own thread lives.
+    pub host: Ns,
+    pub driver: Driver,
+    pub module: PathBuf,
+    pub rounds: u32,
+    spaces: RefCell<Vec<Ns>>,
+    same: RefCell<Vec<(String, String)>>,
+}
+
+/// A pair with its two namespaces, addressed and up.
+pub struct Duo {
+    pub host: Ns,
+    pub pod: Ns,
+    pub pair: Pair,
+}
+
+impl Ctx {
+    pub fn new(driver: Driver, module: &Path, rounds: u32) -> Result<Self> {
+        let host = Ns::enter_new()?;
+        Ok(Self {
+            host: host.clone(),
+            driver,
+            module: module.to_owned(),
+            rounds,
+            spaces: RefCell::new(vec![host]),
+            same: RefCell::default(),
+        })
+    }
+
+    /// Another namespace of this test, looked through at its end.
+    pub fn ns(&self) -> Result<Ns> {
+        let ns = Ns::new()?;
+        self.spaces.borrow_mut().push(ns.clone());
+        Ok(ns)
+    }
+
+    /// Tells what must come out the same on both drivers.
+    pub fn same(&self, label: &str, value: impl Display) {
+        let entry = (label.to_owned(), value.to_string());
+        self.same.borrow_mut().push(entry);
+    }
+
+    pub fn take_same(&self) -> Vec<(String, String)> {
+        self.same.take()
+    }
+
+    /// nk0 here and nk1 in a new namespace, with IPv4 addresses, both up.
+    pub fn duo(&self, spec: Spec) -> Result<Duo> {
+        let pod = self.ns()?;
+        let pair = spec.create(&self.host, &pod)?;
+        let duo = Duo {
+            host: self.host.clone(),
+            pod,
+            pair,
+        };
+        duo.addresses(HOST4.into(), POD4.into(), 24)?;
+        duo.up()?;
+        Ok(duo)
+    }
+
+    /// As `duo`, with IPv6 addresses as well.
+    pub fn duo6(&self, spec: Spec) -> Result<Duo> {
+        let duo = self.duo(spec)?;
+        duo.host.enable_ipv6()?;
+        duo.pod.enable_ipv6()?;
+        duo.addresses(HOST6.into(), POD6.into(), 64)?;
+        Ok(duo)
+    }
+
+    /// No netkit device may outlive its deletion in any of the test's namespaces.
+    pub fn finish(&self) -> Result<()> {
+        for ns in self.spaces.take() {
+            for link in netkit::devices(&ns)? {
+                // Its other end may have been deleted just before.
+                if ns.link_by_index(link.index).is_ok() {
+                    ns.del_link(link.index)?;
+                }
+            }
+            let left: Vec<_> = netkit::devices(&ns)?.iter().map(|link| link.name()).collect();
+            ensure!(left.is_empty(), "devices left after deletion: {left:?}");
+        }
+        Ok(())
+    }
+}
+
+impl Duo {
+    pub fn addresses(&self, host: IpAddr, pod: IpAddr, prefix: u8) -> Result<()> {
+        self.host.add_address(self.pair.primary, host, prefix)?;
+        self.pod.add_address(self.pair.peer, pod, prefix)?;
+        Ok(())
+    }
+
+    pub fn up(&self) -> Result<()> {
+        self.host.up(self.pair.primary)?;
+        self.pod.up(self.pair.peer)?;
+        Ok(())
+    }
+}

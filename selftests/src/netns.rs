@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Network namespaces of a test.
+//!
+//! A namespace lives as long as its last handle (and what the kernel keeps in it).
+//! Netlink requests go through the handle's own socket; whatever else must happen
+//! inside, sockets above all, runs in a closure during which the calling thread is
+//! a member of the namespace.
+
+use std::fs;
+use std::fs::File;
+use std::ops::Deref;
+use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
+use std::rc::Rc;
+
+use anyhow::Context;
+use anyhow::Result;
+use nix::sched::setns;
+use nix::sched::unshare;
+use nix::sched::CloneFlags;
+
+use crate::nl::Netlink;
+
+const OWN: &str = "/proc/thread-self/ns/net";
+
+pub struct Inner {
+    file: File,
+    nl: Netlink,
+}
+
+/// A handle of a namespace; dereferences to its netlink socket.
+#[derive(Clone)]
+pub struct Ns(Rc<Inner>);
+
+impl Deref for Ns {
+    type Target = Netlink;
+
+    fn deref(&self) -> &Netlink {
+        &self.0.nl
+    }
+}
+
+impl AsFd for Ns {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.file.as_fd()
+    }
+}
+
+impl Ns {
+    /// Moves the calling thread into a new namespace and answers its handle.
+    pub fn enter_new() -> Result<Self> {
+        unshare(CloneFlags::CLONE_NEWNET).context("unshare(CLONE_NEWNET)")?;
+        let ns = Ns(Rc::new(Inner {
+            file: File::open(OWN).context(OWN)?,
+            nl: Netlink::open().context("netlink socket in a new namespace")?,
+        }));
+        // Neighbour discovery and multicast reports would be counted as test traffic.
+        write_sysctl("net/ipv6/conf/all/disable_ipv6", "1")?;
+        write_sysctl("net/ipv6/conf/default/disable_ipv6", "1")?;
+        ns.up(1).context("lo up")?;
+        Ok(ns)
+    }
+
+    /// A new namespace; the calling thread stays where it is.
+    pub fn new() -> Result<Self> {
+        let home = File::open(OWN).context(OWN)?;
+        let ns = Self::enter_new();
+        setns(&home, CloneFlags::CLONE_NEWNET).context("setns back")?;
+        ns
+    }
+
+    /// Runs `f` inside the namespace.
+    pub fn run<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<T> {
+        let home = File::open(OWN).context(OWN)?;
+        setns(self, CloneFlags::CLONE_NEWNET).context("setns")?;
+        let value = f();
+        setns(&home, CloneFlags::CLONE_NEWNET).context("setns back")?;
+        value
+    }
+
+    /// Switches IPv6 on, for devices that are there and those to come.
+    pub fn enable_ipv6(&self) -> Result<()> {
+        self.sysctl("net/ipv6/conf/default/disable_ipv6", "0")?;
+        self.sysctl("net/ipv6/conf/all/disable_ipv6", "0")
+    }
+
+    pub fn sysctl(&self, key: &str, value: &str) -> Result<()> {
+        self.run(|| write_sysctl(key, value))
+    }
+}
+
+fn write_sysctl(key: &str, value: &str) -> Result<()> {
+    let path = format!("/proc/sys/{key}");
+    fs::write(&path, value).with_context(|| format!("writing {value} to {path}"))
+}

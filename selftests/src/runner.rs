@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Runs a test in a process of its own and judges what is left behind.
+//!
+//! The child gets new namespaces and tells over a pipe what it saw and why it
+//! failed. The parent waits with a deadline, then looks for what must not be
+//! there: programs and links of the test, defects in the kernel log. A test can
+//! panic, hang or be killed without harm to the next one.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
+use std::panic;
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::process;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Context;
+use anyhow::Result;
+use nix::mount::mount;
+use nix::mount::MsFlags;
+use nix::poll::poll;
+use nix::poll::PollFd;
+use nix::poll::PollFlags;
+use nix::poll::PollTimeout;
+use nix::sched::unshare;
+use nix::sched::CloneFlags;
+use nix::sys::signal::killpg;
+use nix::sys::signal::Signal;
+use nix::sys::wait::waitpid;
+use nix::sys::wait::WaitStatus;
+use nix::unistd::fork;
+use nix::unistd::pipe;
+use nix::unistd::setpgid;
+use nix::unistd::ForkResult;
+use nix::unistd::Pid;
+use serde_json::json;
+use serde_json::Value;
+
+use crate::bpf::ids::Ids;
+use crate::ctx::Ctx;
+use crate::driver::Driver;
+use crate::kmsg::Kmsg;
+use crate::tests::Test;
+
+/// Label and text of everything that must be the same on both drivers.
+pub type Sightings = BTreeMap<String, String>;
+
+pub struct Outcome {
+    pub failure: Option<String>,
+    pub same: Sightings,
+    pub took: Duration,
+}
+
+pub struct Settings {
+    pub module: PathBuf,
+    pub rounds: u32,
+    pub timeout: Duration,
+}
+
+pub fn run(test: &Test, driver: Driver, settings: &Settings) -> Result<Outcome> {
+    let before = Ids::now();
+    let mut kmsg = Kmsg::tail()?;
+    let start = Instant::now();
+    let (reader, writer) = pipe().context("pipe")?;
+    // SAFETY: this process has one thread, so the child may do all that the parent may.
+    match unsafe { fork() }.context("fork")? {
+        ForkResult::Child => {
+            drop(reader);
+            child(test, driver, settings, writer.into())
+        }
+        ForkResult::Parent { child } => {
+            drop(writer);
+            // Both sides set it: whoever comes first, the group is there before a kill.
+            let _already_set_by_child = setpgid(child, child);
+            let mut outcome = collect(child, reader, settings.timeout * test.patience)?;
+            outcome.took = start.elapsed();
+            if outcome.failure.is_none() {
+                outcome.failure = leaks(&before);
+            }
+            let defects = kmsg.defects();
+            if !defects.is_empty() {
+                let log = format!("kernel log: {}", defects.join(" | "));
+                let failure = outcome.failure.take();
+                outcome.failure = Some(failure.map_or(log.clone(), |why| format!("{why}; {log}")));
+            }
+            Ok(outcome)
+        }
+    }
+}
+
+/// Runs the test and exits.
+fn child(test: &Test, driver: Driver, settings: &Settings, mut out: File) -> ! {
+    let mut report = |key: &str, value: Value| {
+        // If the parent is gone there is nobody to tell.
+        let _parent_is_gone = writeln!(out, "{}", json!({ key: value }));
+    };
+    panic::set_hook(Box::new(|_| {}));
+    let result = panic::catch_unwind(AssertUnwindSafe(|| -> Result<Vec<(String, String)>> {
+        setpgid(Pid::from_raw(0), Pid::from_raw(0)).context("setpgid")?;
+        private_mounts()?;
+        let ctx = Ctx::new(driver, &settings.module, settings.rounds)?;
+        (test.run)(&ctx)?;
+        ctx.finish()?;
+        Ok(ctx.take_same())
+    }));
+    match result {
+        Ok(Ok(same)) => {
+            for (label, text) in same {
+                report("same", json!([label, text]));
+            }
+            report("done", Value::Null);
+        }
+        Ok(Err(error)) => report("failed", json!(format!("{error:#}"))),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            report("failed", json!(format!("panicked: {}", text.unwrap_or("?"))));
+        }
+    }
+    process::exit(0)
+}
+
+/// A mount namespace of its own, with a BPF file system for pins that go with the test.
+fn private_mounts() -> Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS).context("unshare(CLONE_NEWNS)")?;
+    let none: Option<&str> = None;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).context("private /")?;
+    mount(Some("bpf"), BPFFS, Some("bpf"), MsFlags::empty(), none)
+        .with_context(|| format!("mounting a BPF file system at {BPFFS}"))
+}
+
+/// Where every test finds an empty BPF file system.
+pub const BPFFS: &str = "/sys/fs/bpf";
+
+/// Reads the child's report until it ends or the time is over.
+fn collect(child: Pid, reader: OwnedFd, timeout: Duration) -> Result<Outcome> {
+    let deadline = Instant::now() + timeout;
+    let mut reader = File::from(reader);
+    let mut text = Vec::new();
+    let mut late = false;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        let mut fds = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut fds, left).context("poll")? == 0 {
+            late = true;
+            break;
+        }
+        let mut chunk = [0; 4096];
+        match reader.read(&mut chunk).context("reading from the test")? {
+            0 => break,
+            len => text.extend_from_slice(&chunk[..len]),
+        }
+    }
+    // Also what the test itself has started must not live on.
+    let _group_may_be_gone = killpg(child, Signal::SIGKILL).is_err() && !late;
+    let status = waitpid(child, None).context("waitpid")?;
+    let mut outcome = Outcome {
+        failure: None,
+        same: Sightings::new(),
+        took: Duration::ZERO,
+    };
+    let mut done = false;
+    for line in String::from_utf8_lossy(&text).lines() {
+        let message: Value = serde_json::from_str(line).context("report of the test")?;
+        if let Some(why) = message["failed"].as_str() {
+            outcome.failure = Some(why.replace('\n', " / "));
+            done = true;
+        } else if let (Some(label), Some(text)) =
+            (message["same"][0].as_str(), message["same"][1].as_str())
+        {
+            outcome.same.insert(label.into(), text.into());
+        } else {
+            done = true;
+        }
+    }
+    if late {
+        outcome.failure = Some(format!("no end after {} s", timeout.as_secs()));
+    } else if !done {
+        let how = match status {
+            WaitStatus::Signaled(_, signal, _) => format!("killed by {signal}"),
+            status => format!("{status:?}"),
+        };
+        outcome.failure = Some(format!("ended without a result: {how}"));
+    }
+    Ok(outcome)
+}
+
+/// Programs and links go in the background after their last user: wait, then complain.
+fn leaks(before: &Ids) -> Option<String> {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        let left = Ids::now().beyond(before);
+        if left.is_empty() {
+            return None;
+        }
+        if Instant::now() > deadline {
+            return Some(format!("left behind: {left}"));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

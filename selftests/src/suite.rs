@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+//! One run over all tests: the C driver first, then ours, then what only ours has.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Context;
+use anyhow::Result;
+
+use crate::driver::Driver;
+use crate::module;
+use crate::runner;
+use crate::runner::Settings;
+use crate::runner::Sightings;
+use crate::tests::Needs;
+use crate::tests::Test;
+
+#[derive(Default)]
+pub struct Suite {
+    pub passed: u32,
+    pub failed: u32,
+    /// What the C driver showed, test by test.
+    golden: BTreeMap<String, Sightings>,
+}
+
+impl Suite {
+    /// Takes what an earlier run on the C driver has shown.
+    pub fn load_golden(&mut self, path: &Path) -> Result<()> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("{}: run --driver c --record first", path.display()))?;
+        self.golden = serde_json::from_str(&text).context("not a record of this program")?;
+        Ok(())
+    }
+
+    pub fn save_golden(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(&self.golden)?;
+        std::fs::write(path, text).with_context(|| path.display().to_string())
+    }
+
+    pub fn on_c(&mut self, tests: &[Test], settings: &Settings) -> Result<()> {
+        for test in tests {
+            match test.needs {
+                Needs::AnyDriver => self.one(test, Driver::C, settings)?,
+                Needs::Module(why) => println!("skip c     {}: {why}", test.name),
+            }
+        }
+        Ok(())
+    }
+
+    pub fn on_rust(&mut self, tests: &[Test], settings: &Settings) -> Result<()> {
+        let both = tests.iter().filter(|test| test.needs == Needs::AnyDriver);
+        let mut both = both.peekable();
+        if both.peek().is_some() {
+            let start = Instant::now();
+            if let Err(error) = module::load(&settings.module) {
+                self.line("FAIL", Driver::Rust, &format!("module::load: {error:#}"));
+                self.failed += 1;
+                return Ok(());
+            }
+            println!("# loaded in {} ms", start.elapsed().as_millis());
+            for test in both {
+                self.one(test, Driver::Rust, settings)?;
+            }
+            if let Err(error) = module::unload() {
+                self.line("FAIL", Driver::Rust, &format!("module::unload: {error:#}"));
+                self.failed += 1;
+                return Ok(());
+            }
+        }
+        for test in tests.iter().filter(|test| test.needs != Needs::AnyDriver) {
+            self.one(test, Driver::Rust, settings)?;
+        }
+        Ok(())
+    }
+
+    fn one(&mut self, test: &Test, driver: Driver, settings: &Settings) -> Result<()> {
+        let mut outcome = runner::run(test, driver, settings)?;
+        if driver == Driver::C {
+            self.golden.insert(test.name.clone(), outcome.same);
+        } else if outcome.failure.is_none() {
+            let golden = self.golden.get(&test.name);
+            outcome.failure = golden.and_then(|golden| difference(golden, &outcome.same));
+        }
+        let took = outcome.took.as_millis();
+        match outcome.failure {
+            None => {
+                self.passed += 1;
+                self.line("ok", driver, &format!("{} ({took} ms)", test.name));
+            }
+            Some(why) => {
+                self.failed += 1;
+                self.line("FAIL", driver, &format!("{}: {why} ({took} ms)", test.name));
+            }
+        }
+        Ok(())
+    }
+
+    fn line(&self, verdict: &str, driver: Driver, text: &str) {
+        println!("{verdict:<4} {driver:<5} {text}");
+    }
+}
+
+/// The first thing that is not the same, line against line.
+fn difference(c: &Sightings, rust: &Sightings) -> Option<String> {
+    for label in c.keys().chain(rust.keys()) {
+        let (on_c, on_rust) = (c.get(label), rust.get(label));
+        if on_c == on_rust {
+            continue;
+        }
+        let (Some(on_c), Some(on_rust)) = (on_c, on_rust) else {
+            return Some(format!("{label}: seen on one driver only"));
+        };
+        let mut c_lines = on_c.lines();
+        let mut rust_lines = on_rust.lines();
+        loop {
+            match (c_lines.next(), rust_lines.next()) {
+                (None, None) => return Some(format!("{label}: differs in line ends")),
+                (c, rust) if c != rust => {
+                    let (c, rust) = (c.unwrap_or("(end)"), rust.unwrap_or("(end)"));
+                    return Some(format!("{label} differs: c \"{c}\", rust \"{rust}\""));
+                }
+                _ => {}
+            }
+        }
+    }
+    None
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0
+//! All tests, one file per feature.
+
+use anyhow::Result;
+
+use crate::ctx::Ctx;
+
+/// What a test runs on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Needs {
+    /// Whichever netkit driver the kernel has at that moment.
+    AnyDriver,
+    /// netkit_rs.ko, which the test loads and unloads by itself: why C cannot run it.
+    Module(&'static str),
+}
+
+pub struct Test {
+    pub name: String,
+    pub needs: Needs,
+    /// How many times the usual time limit the test may take.
+    pub patience: u32,
+    pub run: fn(&Ctx) -> Result<()>,
+}
+
+impl Test {
+    fn new(module: &str, name: &str, run: fn(&Ctx) -> Result<()>) -> Self {
+        let module = module.rsplit("::").next().unwrap_or(module);
+        Self {
+            name: format!("{module}::{name}"),
+            needs: Needs::AnyDriver,
+            patience: 1,
+            run,
+        }
+    }
+}
+
+/// Lists the tests of a file.
+macro_rules! tests {
+    ($($name:ident),+ $(,)?) => {
+        pub fn tests() -> Vec<$crate::tests::Test> {
+            vec![$($crate::tests::Test::new(module_path!(), stringify!($name), $name)),+]
+        }
+    };
+}
+
+mod create;
+
+pub fn all() -> Vec<Test> {
+    [create::tests()].into_iter().flatten().collect()
+}
