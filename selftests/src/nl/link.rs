@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Network devices over rtnetlink: create, change, delete, look at.
 
+use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
-use std::os::fd::BorrowedFd;
 
 use netlink_packet_core::NLM_F_CREATE;
 use netlink_packet_core::NLM_F_EXCL;
@@ -144,8 +144,8 @@ impl Netlink {
         self.set_link(index, Attrs::new().u32(libc::IFLA_MASTER, master))
     }
 
-    pub fn move_to(&self, index: u32, ns: BorrowedFd<'_>) -> Answer<()> {
-        let fd = ns.as_raw_fd() as u32;
+    pub fn move_to(&self, index: u32, ns: impl AsFd) -> Answer<()> {
+        let fd = ns.as_fd().as_raw_fd() as u32;
         self.set_link(index, Attrs::new().u32(libc::IFLA_NET_NS_FD, fd))
     }
 

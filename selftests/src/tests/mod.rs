@@ -43,8 +43,23 @@ macro_rules! tests {
     };
 }
 
+mod change;
 mod create;
+mod delete;
+mod invalid;
+mod limits;
+mod mac;
 
 pub fn all() -> Vec<Test> {
-    [create::tests()].into_iter().flatten().collect()
+    [
+        create::tests(),
+        invalid::tests(),
+        mac::tests(),
+        limits::tests(),
+        change::tests(),
+        delete::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
