@@ -53,8 +53,7 @@ impl Link {
             ..Default::default()
         };
         opts.__bindgen_anon_1.netkit.relative_fd = place.relative;
-        // SAFETY: `netkit` is the union's member that the line above has written.
-        unsafe { opts.__bindgen_anon_1.netkit.expected_revision = place.revision };
+        opts.__bindgen_anon_1.netkit.expected_revision = place.revision;
         let fd = prog.as_fd().as_raw_fd();
         // SAFETY: the options outlive the call.
         let fd = unsafe { libbpf_sys::bpf_link_create(fd, ifindex as i32, hook, &opts) };

@@ -43,12 +43,17 @@ macro_rules! tests {
     };
 }
 
+mod carrier;
 mod change;
 mod create;
 mod delete;
+mod forward;
 mod invalid;
 mod limits;
 mod mac;
+mod policy;
+mod scrub;
+mod verdict;
 
 pub fn all() -> Vec<Test> {
     [
@@ -58,6 +63,11 @@ pub fn all() -> Vec<Test> {
         limits::tests(),
         change::tests(),
         delete::tests(),
+        policy::tests(),
+        forward::tests(),
+        carrier::tests(),
+        verdict::tests(),
+        scrub::tests(),
     ]
     .into_iter()
     .flatten()
