@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0
+# The commands that a user types. Each is a line or two on top of scripts/; the module itself is built by Kbuild, which
+# reads the file Kbuild and never this one. `make help` lists them.
+
+SHELL := /bin/bash
+inside := scripts/in-root
+programs := target/release/netkit-rs
+vm_timeout ?= 1500
+
+.DEFAULT_GOAL := module
+.PHONY: module tools test demo check fmt rust-analyzer shell vm-shell load unload setup clean distclean help
+
+module: ## build target/module/netkit_rs.ko (the default; CLIPPY=1 lints it, too)
+	@$(inside) scripts/build-module
+
+tools: ## build the programs around the module: netkit-rs, the selftests, modtool
+	@$(inside) cargo build --release --workspace --locked
+
+test: module tools ## run the selftests in a VM, on the C driver and on ours
+	@scripts/vm --name test --timeout $(vm_timeout) -- target/release/netkit-selftests $(TEST_ARGS)
+
+demo: module tools ## show a Rust netkit at work in a VM
+	@scripts/vm --name demo --timeout 300 -- demo/run
+
+check: ## formatting, lints of the programs and the module, shellcheck, the rules for `unsafe`
+	@scripts/check
+
+fmt: ## format all Rust
+	@$(inside) cargo fmt --all
+	@$(inside) rustfmt --edition 2021 src/netkit_rs.rs
+
+rust-analyzer: module ## write rust-project.json for rust-analyzer
+	@$(inside) scripts/rust-analyzer
+
+shell: setup ## a shell in the root folder
+	@$(inside) bash
+
+vm-shell: setup ## a shell in a VM on the stock kernel
+	@scripts/vm --shell
+
+load: module tools ## load the module into the running kernel (as root)
+	@$(programs) load
+
+unload: ## unload it (as root)
+	@$(programs) unload
+
+setup: ## prepare what building and testing need, in the cache folder
+	@scripts/setup
+
+clean: ## remove what was built here
+	rm -rf target rust-project.json
+
+distclean: clean ## remove the cache folder, too
+	@scripts/remove-cache
+
+help:
+	@echo 'netkit-rs: make TARGET, where TARGET is one of'
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+	@echo 'Environment: NETKIT_RS_CACHE, NETKIT_RS_MIRROR, NETKIT_RS_KERNEL, NETKIT_RS_NATIVE, NETKIT_RS_ACCEL (see scripts/setup, scripts/vm)'
