@@ -3,6 +3,9 @@
 # Running one long step of the set-up: its output goes to a log, the user sees one line with the time that passes,
 # and the log's tail when it fails. Sourced by scripts/setup.
 
+# What may help when a step fails, for the message; set before a step that knows.
+hint=''
+
 # step NAME "what it does" COMMAND…
 step() {
     local name=$1 what=$2 log=$cache/log/$1.log start=$SECONDS pid status=0
@@ -24,7 +27,7 @@ step() {
     if [ "$status" != 0 ]; then
         [ -t 2 ] && echo >&2
         tail -n "${NETKIT_RS_LOG_LINES:-15}" "$log" | sed 's/^/    | /' >&2
-        die "failed after $((SECONDS - start)) s: $what. The whole output is in log/$name.log of the cache folder"
+        die "failed after $((SECONDS - start)) s: $what. The whole output is in log/$name.log of the cache folder.${hint:+ $hint}"
     fi
     [ -t 2 ] && printf '\r' >&2
     say "$what: done in $((SECONDS - start)) s"
