@@ -30,6 +30,21 @@
 extern struct rtnl_link_ops netkit_link_ops;
 extern const struct bpf_link_ops netkit_link_lops;
 
+/* Macros that bindgen cannot evaluate; the build drops the prefix from the names. */
+static const netdev_features_t RUST_CONST_HELPER_NETIF_F_SG = NETIF_F_SG;
+static const netdev_features_t RUST_CONST_HELPER_NETIF_F_FRAGLIST = NETIF_F_FRAGLIST;
+static const netdev_features_t RUST_CONST_HELPER_NETIF_F_HW_CSUM = NETIF_F_HW_CSUM;
+static const netdev_features_t RUST_CONST_HELPER_NETIF_F_RXCSUM = NETIF_F_RXCSUM;
+static const netdev_features_t RUST_CONST_HELPER_NETIF_F_SCTP_CRC = NETIF_F_SCTP_CRC;
+static const netdev_features_t RUST_CONST_HELPER_NETIF_F_HIGHDMA = NETIF_F_HIGHDMA;
+static const netdev_features_t RUST_CONST_HELPER_NETIF_F_GSO_SOFTWARE = NETIF_F_GSO_SOFTWARE;
+static const netdev_features_t RUST_CONST_HELPER_NETIF_F_GSO_ENCAP_ALL = NETIF_F_GSO_ENCAP_ALL;
+static const netdev_features_t RUST_CONST_HELPER_NETIF_F_HW_VLAN_CTAG_TX = NETIF_F_HW_VLAN_CTAG_TX;
+static const netdev_features_t RUST_CONST_HELPER_NETIF_F_HW_VLAN_CTAG_RX = NETIF_F_HW_VLAN_CTAG_RX;
+static const netdev_features_t RUST_CONST_HELPER_NETIF_F_HW_VLAN_STAG_TX = NETIF_F_HW_VLAN_STAG_TX;
+static const netdev_features_t RUST_CONST_HELPER_NETIF_F_HW_VLAN_STAG_RX = NETIF_F_HW_VLAN_STAG_RX;
+static const gfp_t RUST_CONST_HELPER_GFP_ATOMIC = GFP_ATOMIC;
+
 #include "shims.h"
 
 #endif

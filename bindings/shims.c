@@ -84,6 +84,11 @@ __always_inline void netkit_rs_kfree_skb(struct sk_buff *skb)
 	kfree_skb(skb);
 }
 
+__always_inline int netkit_rs_net_skb_pad(void)
+{
+	return NET_SKB_PAD;
+}
+
 __always_inline void *netkit_rs_netdev_priv(const struct net_device *dev)
 {
 	return netdev_priv(dev);

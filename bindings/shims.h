@@ -18,6 +18,7 @@ void netkit_rs_eth_skb_pull_mac(struct sk_buff *skb);
 struct ethhdr *netkit_rs_eth_hdr(const struct sk_buff *skb);
 void netkit_rs_skb_postpull_rcsum(struct sk_buff *skb, const void *start, unsigned int len);
 void netkit_rs_kfree_skb(struct sk_buff *skb);
+int netkit_rs_net_skb_pad(void);
 
 /* <linux/netdevice.h> */
 void *netkit_rs_netdev_priv(const struct net_device *dev);

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The BPF network context: where redirect helpers leave what they want done.
+//!
+//! C header: [`include/linux/filter.h`](srctree/include/linux/filter.h)
+
+use crate::bindings;
+use core::mem::MaybeUninit;
+use kernel::types::NotThreadSafe;
+
+/// Evidence that the current task has a BPF network context.
+///
+/// # Invariants
+///
+/// `current->bpf_net_context` is set while a value is reachable.
+pub(crate) struct NetContext(NotThreadSafe);
+
+/// What was set, and has to be cleared; null inside another context.
+struct Set(*mut bindings::bpf_net_context);
+
+impl Drop for Set {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: What `bpf_net_ctx_set()` answered; null is left alone.
+        unsafe { bindings::netkit_rs_bpf_net_ctx_clear(self.0) };
+    }
+}
+
+/// Runs `f` in a BPF network context (`bpf_net_ctx_set()`, `bpf_net_ctx_clear()`): that of the caller, or a new
+/// one on the stack.
+///
+/// The caller must not be preempted by other users of the context: bottom halves are disabled.
+#[inline(always)]
+pub(crate) fn with_net_context<R>(f: impl FnOnce(&NetContext) -> R) -> R {
+    let mut context = MaybeUninit::uninit();
+    // SAFETY: The memory lives until `_set` is dropped, which takes it out of the task again. What of it is
+    // read before it is written, `bpf_net_ctx_set()` initialises.
+    let _set = Set(unsafe { bindings::netkit_rs_bpf_net_ctx_set(context.as_mut_ptr()) });
+    // INVARIANT: There was a context, or there is one now, until `f` returns.
+    f(&NetContext(NotThreadSafe))
+}

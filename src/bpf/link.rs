@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! BPF links between a program and a network device.
+//!
+//! The link is the built-in driver's own `struct netkit_link`, with the built-in driver's own table of operations:
+//! no link points into this module. The functions behind that table are replaced by livepatch while the module is
+//! loaded; C's, which come back after it, find a link of theirs.
+//!
+//! C header: [`include/linux/bpf.h`](srctree/include/linux/bpf.h)
+
+use super::{
+    mprog::{exchange_prog, HasMprog},
+    prog::Prog, //
+};
+use crate::{
+    bindings::{self, layout},
+    klp,
+    net::{
+        device::{Device, NetDevice},
+        ops::Driver,
+        rtnl::Rtnl,
+        warn_on_once, //
+    }, //
+};
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomData,
+    mem::{offset_of, MaybeUninit},
+    ptr, //
+};
+use kernel::{
+    error::{from_result, to_result},
+    ffi::c_int,
+    prelude::*,
+    seq_file::SeqFile,
+    sync::aref::ARef,
+    types::Opaque, //
+};
+
+/// A link whose target is a network device (`struct netkit_link`).
+///
+/// # Invariants
+///
+/// `dev` is null, or the device in whose program array the link stands. RTNL protects it.
+#[repr(C)]
+#[derive(Zeroable)]
+pub(crate) struct DeviceLink {
+    link: Opaque<bindings::bpf_link>,
+    dev: DevicePtr,
+}
+
+/// `struct net_device *`, without a reference: whoever takes the link off the device clears it.
+#[repr(transparent)]
+struct DevicePtr(UnsafeCell<*mut bindings::net_device>);
+
+// SAFETY: A null pointer is a valid value.
+unsafe impl Zeroable for DevicePtr {}
+
+const _: () = {
+    assert!(size_of::<DeviceLink>() == layout::netkit_link::SIZE);
+    assert!(offset_of!(DeviceLink, link) == layout::netkit_link::LINK);
+    assert!(offset_of!(DeviceLink, dev) == layout::netkit_link::DEV);
+};
+
+impl DeviceLink {
+    /// # Safety
+    ///
+    /// `link` must be a link of the type `BPF_LINK_TYPE_NETKIT` that stays allocated for `'a`.
+    unsafe fn from_raw<'a>(link: *const bindings::bpf_link) -> &'a Self {
+        // SAFETY: By the function's safety requirement; the link is the first field.
+        unsafe { &*link.cast() }
+    }
+
+    /// The device of the link is gone.
+    ///
+    /// # Safety
+    ///
+    /// `link` must be a valid link of this kind, and RTNL held.
+    pub(super) unsafe fn forget_device(link: *mut bindings::bpf_link) {
+        // SAFETY: By the function's safety requirement.
+        unsafe { Self::from_raw(link) }.set_device(ptr::null_mut());
+    }
+
+    fn set_device(&self, dev: *mut bindings::net_device) {
+        // SAFETY: The callers hold RTNL, which protects the field.
+        unsafe { *self.dev.0.get() = dev };
+    }
+
+    /// The device that the link is on; none once the device or the attachment is gone.
+    pub(crate) fn device<'a>(&self, _rtnl: &'a Rtnl) -> Option<&'a NetDevice> {
+        // SAFETY: RTNL protects the field. By the type invariant the device has not been through its `ndo_uninit`,
+        // so that it is there as long as RTNL is held.
+        unsafe { NetDevice::from_raw_opt(*self.dev.0.get()) }
+    }
+
+    /// `BPF_NETKIT_PRIMARY` or `BPF_NETKIT_PEER`.
+    pub(crate) fn attach_type(&self) -> u32 {
+        // SAFETY: The link is valid; the field does not change.
+        unsafe { (*self.link.get()).attach_type }
+    }
+
+    /// The program that the link runs. RTNL excludes a change of it.
+    fn prog<'a>(&'a self, _rtnl: &'a Rtnl) -> Option<&'a Prog> {
+        // SAFETY: The link is valid, and references its program; it is changed under RTNL only.
+        unsafe { Prog::from_raw_opt((*self.link.get()).prog) }
+    }
+
+    /// Takes the link off its device, `dev`. The link is defunct then.
+    pub(crate) fn detach<T: Driver>(&self, dev: &Device<T>, rtnl: &Rtnl) -> Result {
+        let prog = self.prog(rtnl).map_or(ptr::null_mut(), Prog::as_ptr);
+        dev.mprog()
+            .detach_link(prog, self.link.get(), rtnl)?
+            .commit();
+        self.set_device(ptr::null_mut());
+        Ok(())
+    }
+
+    /// Gives the link, which is on `dev`, another program.
+    ///
+    /// `EPERM` where its program is not the one that the caller expects.
+    pub(crate) fn update<T: Driver>(
+        &self,
+        dev: &Device<T>,
+        new: &Prog,
+        expected: Option<&Prog>,
+        rtnl: &Rtnl,
+    ) -> Result {
+        let old = self.prog(rtnl).ok_or(ENOLINK)?;
+        if expected.is_some_and(|expected| !ptr::eq(expected, old)) {
+            return Err(EPERM);
+        }
+        if ptr::eq(old, new) {
+            return Ok(());
+        }
+        let reference: ARef<Prog> = new.into();
+        // SAFETY: The link is valid, and `old` its program; `new` becomes it right here.
+        let change = unsafe { dev.mprog().replace_link(new, self.link.get(), old, rtnl) }?;
+        warn_on_once(!change.is_in_place());
+        // SAFETY: The link is valid, and this field of it written with xchg() only.
+        let old = unsafe {
+            exchange_prog(
+                &raw mut (*self.link.get()).prog,
+                ARef::into_raw(reference).as_ptr().cast(),
+            )
+        };
+        // SAFETY: The link held a reference on its old program; that is freed after a grace period.
+        unsafe { bindings::bpf_prog_put(old) };
+        change.commit();
+        Ok(())
+    }
+}
+
+/// A link that user space cannot reach yet. If it is dropped, the link goes away.
+///
+/// # Invariants
+///
+/// The primer is that of a link of the kind [`DeviceLink`], which has `prog` as its program.
+pub(crate) struct PrimedLink {
+    primer: bindings::bpf_link_primer,
+    prog: ARef<Prog>,
+}
+
+impl PrimedLink {
+    /// Makes a link (`bpf_link_init()`, `bpf_link_prime()`), charged to the caller's memory cgroup. `ENOMEM`,
+    /// `EMFILE` and more.
+    pub(crate) fn new(prog: &Prog, attach_type: u32) -> Result<Self> {
+        let link = KBox::<DeviceLink>::zeroed(GFP_KERNEL_ACCOUNT)?;
+        // SAFETY: The memory is that of a link; the table is the built-in driver's, for links of this kind. The
+        // program is referenced by `prog` until the link is settled.
+        unsafe {
+            bindings::bpf_link_init(
+                link.link.get(),
+                bindings::bpf_link_type_BPF_LINK_TYPE_NETKIT,
+                &raw const bindings::netkit_link_lops,
+                prog.as_ptr(),
+                attach_type,
+            )
+        };
+        let mut primer = MaybeUninit::zeroed();
+        // SAFETY: The link is initialised, and the primer is memory for the answer. On failure the link is what it
+        // was, and freed with its box.
+        to_result(unsafe { bindings::bpf_link_prime(link.link.get(), primer.as_mut_ptr()) })?;
+        // The link's file owns it now.
+        let _ = KBox::into_raw(link);
+        // INVARIANT: Primed just now.
+        Ok(Self {
+            // SAFETY: Written by `bpf_link_prime()`.
+            primer: unsafe { primer.assume_init() },
+            prog: prog.into(),
+        })
+    }
+
+    /// Puts the link into the program array of `dev`, at the place that user space asks for.
+    pub(crate) fn attach<T: Driver>(
+        &self,
+        dev: &Device<T>,
+        flags: u32,
+        relative: u32,
+        revision: u64,
+        rtnl: &Rtnl,
+    ) -> Result {
+        let link = self.primer.link;
+        // SAFETY: By the type invariant; `dev` is set right here.
+        unsafe {
+            dev.mprog()
+                .attach_link(&self.prog, link, flags, relative, revision, rtnl)
+        }?
+        .commit();
+        // SAFETY: By the type invariant.
+        // INVARIANT: The link stands in the array of `dev`.
+        unsafe { DeviceLink::from_raw(link) }.set_device(dev.as_ptr());
+        Ok(())
+    }
+
+    /// Gives the link to user space: the file descriptor (`bpf_link_settle()`).
+    pub(crate) fn settle(self) -> c_int {
+        let mut this = core::mem::ManuallyDrop::new(self);
+        // SAFETY: By the type invariant. The link takes over the reference in `prog`, which is not dropped.
+        unsafe { bindings::bpf_link_settle(&mut this.primer) }
+    }
+}
+
+impl Drop for PrimedLink {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant; the link forgets its program, so that only `prog` references it. It was
+        // not attached, or `attach()` would not have failed.
+        unsafe { bindings::bpf_link_cleanup(&mut self.primer) };
+    }
+}
+
+/// What `BPF_OBJ_GET_INFO_BY_FD` says about a link.
+pub(crate) struct LinkInfo<'a>(&'a mut bindings::bpf_link_info);
+
+impl LinkInfo<'_> {
+    /// `info.netkit`.
+    pub(crate) fn set_netkit(&mut self, ifindex: u32, attach_type: u32) {
+        self.0.__bindgen_anon_1.netkit = bindings::bpf_link_info__bindgen_ty_1__bindgen_ty_14 {
+            ifindex,
+            attach_type,
+        };
+    }
+}
+
+/// A driver with links on its devices (`struct bpf_link_ops`).
+///
+/// All run in a context that may sleep, without RTNL.
+pub(crate) trait LinkOps: Driver<Private: HasMprog> {
+    /// The last reference goes, or user space detaches: the link leaves its device, if it has one still.
+    fn release(link: &DeviceLink);
+
+    /// Another program; `old` is the one that user space expects, if it does.
+    fn update(link: &DeviceLink, new: &Prog, old: Option<&Prog>) -> Result;
+
+    /// `/proc/PID/fdinfo/FD`.
+    fn show_fdinfo(link: &DeviceLink, seq: &SeqFile);
+
+    /// `BPF_OBJ_GET_INFO_BY_FD`.
+    fn fill_info(link: &DeviceLink, info: &mut LinkInfo<'_>);
+}
+
+/// The functions that take the place of the ones behind the built-in driver's `netkit_link_lops`.
+pub(crate) struct Adapter<T>(PhantomData<T>);
+
+impl<T: LinkOps> Adapter<T> {
+    /// All six: gcc may have inlined one into another.
+    // SAFETY: Each function has the signature of the one that it replaces, see drivers/net/netkit.c.
+    pub(crate) const FUNCS: [klp::Func; 6] = unsafe {
+        [
+            klp::Func::new(c"netkit_link_release", Self::release as *const ()),
+            klp::Func::new(c"netkit_link_detach", Self::detach as *const ()),
+            klp::Func::new(c"netkit_link_dealloc", Self::dealloc as *const ()),
+            klp::Func::new(c"netkit_link_update", Self::update as *const ()),
+            klp::Func::new(c"netkit_link_fdinfo", Self::fdinfo as *const ()),
+            klp::Func::new(c"netkit_link_fill_info", Self::fill_info as *const ()),
+        ]
+    };
+
+    /// # Safety
+    ///
+    /// `link` must be a valid link of this kind.
+    unsafe extern "C" fn release(link: *mut bindings::bpf_link) {
+        // SAFETY: By the function's safety requirement.
+        T::release(unsafe { DeviceLink::from_raw(link) });
+    }
+
+    /// # Safety
+    ///
+    /// `link` must be a valid link of this kind.
+    unsafe extern "C" fn detach(link: *mut bindings::bpf_link) -> c_int {
+        // SAFETY: By the function's safety requirement.
+        T::release(unsafe { DeviceLink::from_raw(link) });
+        0
+    }
+
+    /// # Safety
+    ///
+    /// `link` must be a link of this kind that nobody uses any more.
+    unsafe extern "C" fn dealloc(link: *mut bindings::bpf_link) {
+        // SAFETY: By the function's safety requirement. Allocated with kmalloc(), here as a box or in C.
+        drop(unsafe { KBox::from_raw(link.cast::<DeviceLink>()) });
+    }
+
+    /// # Safety
+    ///
+    /// `link` must be a valid link of this kind, `new` a program with a reference that the callee takes over on
+    /// success, `old` null or a valid program.
+    unsafe extern "C" fn update(
+        link: *mut bindings::bpf_link,
+        new: *mut bindings::bpf_prog,
+        old: *mut bindings::bpf_prog,
+    ) -> c_int {
+        // SAFETY: By the function's safety requirement.
+        let (link, new_prog, old) = unsafe {
+            (
+                DeviceLink::from_raw(link),
+                Prog::from_raw_opt(new),
+                Prog::from_raw_opt(old),
+            )
+        };
+        from_result(|| {
+            T::update(link, new_prog.ok_or(EINVAL)?, old)?;
+            // SAFETY: The caller's reference; the link has taken one of its own.
+            unsafe { bindings::bpf_prog_put(new) };
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// `link` must be a valid link of this kind, `seq` a valid file that nobody else writes to.
+    unsafe extern "C" fn fdinfo(link: *const bindings::bpf_link, seq: *mut bindings::seq_file) {
+        // SAFETY: By the function's safety requirement.
+        let (link, seq) = unsafe { (DeviceLink::from_raw(link), SeqFile::from_raw(seq.cast())) };
+        T::show_fdinfo(link, seq);
+    }
+
+    /// # Safety
+    ///
+    /// `link` must be a valid link of this kind, `info` valid.
+    unsafe extern "C" fn fill_info(
+        link: *const bindings::bpf_link,
+        info: *mut bindings::bpf_link_info,
+    ) -> c_int {
+        // SAFETY: By the function's safety requirement.
+        let (link, info) = unsafe { (DeviceLink::from_raw(link), &mut *info) };
+        T::fill_info(link, &mut LinkInfo(info));
+        0
+    }
+}

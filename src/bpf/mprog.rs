@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Ordered arrays of BPF programs at one attachment point.
+//!
+//! C header: [`include/linux/bpf_mprog.h`](srctree/include/linux/bpf_mprog.h), whose comment tells the protocol:
+//! the array exists twice (a bundle), a change is written to the copy that is not in use, the copy is published,
+//! readers of the old one are waited for, and only then the change is committed. [`Change`] does the last three
+//! steps, always all of them, and in this order.
+
+use super::{
+    attr::QueryRequest,
+    link::DeviceLink,
+    prog::Prog, //
+};
+use crate::{
+    bindings,
+    net::{
+        device::Device,
+        link::{LinkDriver, NewDevice},
+        ops::Driver,
+        rcu::ReadSide,
+        rtnl::Rtnl,
+        skb::Frame, //
+    }, //
+};
+use core::{
+    cell::UnsafeCell,
+    mem,
+    ptr, //
+};
+use kernel::{
+    error::to_result,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{Atomic, Full}, //
+    },
+    types::Opaque, //
+};
+
+type Entry = bindings::bpf_mprog_entry;
+
+/// An attachment point: the array in use, and the bundle that it is part of.
+///
+/// Between the two lie fields of the driver's, `B`: `struct netkit` keeps there what else its fast path reads.
+///
+/// Programs that are attached by themselves are referenced by the array; those of a link by the link.
+///
+/// # Invariants
+///
+/// - `active` is null or points at one of the two entries of `bundle`; it is changed under RTNL.
+/// - `bundle` is all zeroes, or was initialised by `bpf_mprog_bundle_init()`; it is changed under RTNL.
+/// - Every link in the bundle is a [`DeviceLink`], and its `dev` the device that this is part of.
+#[repr(C)]
+#[derive(Zeroable)]
+pub(crate) struct Mprog<B> {
+    pub(crate) active: Active,
+    pub(crate) between: B,
+    pub(crate) bundle: Bundle,
+}
+
+/// `struct bpf_mprog_entry __rcu *`.
+#[repr(transparent)]
+pub(crate) struct Active(UnsafeCell<*mut Entry>);
+
+// SAFETY: A null pointer is a valid value.
+unsafe impl Zeroable for Active {}
+
+/// `struct bpf_mprog_bundle`.
+#[repr(transparent)]
+#[derive(Zeroable)]
+pub(crate) struct Bundle(Opaque<bindings::bpf_mprog_bundle>);
+
+// SAFETY: The fields are changed under RTNL, and read under RTNL or RCU; each function takes the evidence.
+unsafe impl<B: Sync> Sync for Mprog<B> {}
+
+/// The private area of a device to which programs can be attached.
+pub(crate) trait HasMprog {
+    /// The driver's fields inside [`Mprog`].
+    type Between;
+
+    /// The attachment point, which must be part of `self`.
+    fn mprog(&self) -> &Mprog<Self::Between>;
+}
+
+impl<B> Mprog<B> {
+    /// Runs the programs in their order until one of them says something else than `next`
+    /// (`bpf_mprog_foreach_prog()`). `default` is the answer where there is no program.
+    ///
+    /// Bottom halves are disabled, as the programs and their statistics need it.
+    #[inline(always)]
+    pub(crate) fn run(
+        &self,
+        frame: &mut Frame,
+        default: i32,
+        next: i32,
+        _read_side: &impl ReadSide,
+    ) -> i32 {
+        // SAFETY: The slot is a valid pointer to a pointer.
+        let entry = unsafe { bindings::netkit_rs_rcu_dereference(self.active.0.get().cast()) };
+        let entry: *mut Entry = entry.cast();
+        if entry.is_null() {
+            return default;
+        }
+        // SAFETY: By the type invariant the entry is valid, and has at least one item.
+        let mut item = unsafe { &raw const (*entry).fp_items }.cast::<bindings::bpf_mprog_fp>();
+        let mut verdict = default;
+        loop {
+            // SAFETY: The array ends with a null item, which the loop does not pass. An item is replaced while
+            // it is read: hence volatile, as READ_ONCE() in C.
+            let prog = unsafe { (&raw const (*item).prog).read_volatile() };
+            if prog.is_null() {
+                return verdict;
+            }
+            // SAFETY: The packet is valid and owned; the program is, until a grace period after it was taken off.
+            verdict = unsafe {
+                bindings::netkit_rs_bpf_compute_data_pointers(frame.as_ptr());
+                bindings::netkit_rs_bpf_prog_run(prog, frame.as_ptr().cast()) as i32
+            };
+            if verdict != next {
+                return verdict;
+            }
+            // SAFETY: Not past the end, as above.
+            item = unsafe { item.add(1) };
+        }
+    }
+
+    /// The entry in use; with `fallback`, an empty one where there is none. `None` also for a bundle that was
+    /// never initialised.
+    fn entry(&self, fallback: bool, _rtnl: &Rtnl) -> Option<*mut Entry> {
+        // SAFETY: The slot is a valid pointer to a pointer.
+        let active = unsafe { bindings::netkit_rs_rtnl_dereference(self.active.0.get().cast()) };
+        if !active.is_null() {
+            return Some(active.cast());
+        }
+        // SAFETY: The bundle is valid, if only zeroes.
+        let empty = unsafe { &raw mut (*self.bundle.0.get()).a };
+        // SAFETY: As above.
+        let initialised = !unsafe { (*empty).parent }.is_null();
+        (fallback && initialised).then_some(empty)
+    }
+
+    /// Attaches a program. `flags`, `relative` and `revision` are user space's.
+    ///
+    /// `EEXIST`, `ERANGE`, `ESTALE` and more, as `bpf_mprog_attach()` has them.
+    pub(crate) fn attach<'a>(
+        &'a self,
+        prog: &Prog,
+        replace: Option<&Prog>,
+        flags: u32,
+        relative: u32,
+        revision: u64,
+        rtnl: &'a Rtnl,
+    ) -> Result<Change<'a, B>> {
+        let reference: ARef<Prog> = prog.into();
+        let replace = replace.map_or(ptr::null_mut(), Prog::as_ptr);
+        // SAFETY: The program is referenced, there is no link, and `replace` is null or a valid program.
+        let change = unsafe {
+            self.attach_raw(
+                prog,
+                ptr::null_mut(),
+                replace,
+                flags,
+                relative,
+                revision,
+                rtnl,
+            )
+        }?;
+        // The array has it now.
+        mem::forget(reference);
+        Ok(change)
+    }
+
+    /// Attaches the program of a link. The errors are those of [`Self::attach`].
+    ///
+    /// # Safety
+    ///
+    /// `link` must be a valid [`DeviceLink`] with `prog` as its program; on success its `dev` must be set to the
+    /// device of `self` before RTNL is released.
+    pub(super) unsafe fn attach_link<'a>(
+        &'a self,
+        prog: &Prog,
+        link: *mut bindings::bpf_link,
+        flags: u32,
+        relative: u32,
+        revision: u64,
+        rtnl: &'a Rtnl,
+    ) -> Result<Change<'a, B>> {
+        // SAFETY: By the function's safety requirement; the link references the program.
+        unsafe { self.attach_raw(prog, link, ptr::null_mut(), flags, relative, revision, rtnl) }
+    }
+
+    /// Replaces the program of a link, `old`, by `prog`, at the same place.
+    ///
+    /// # Safety
+    ///
+    /// `link` must be a valid [`DeviceLink`] with `old` as its program; on success `prog` must become its program
+    /// before RTNL is released.
+    pub(super) unsafe fn replace_link<'a>(
+        &'a self,
+        prog: &Prog,
+        link: *mut bindings::bpf_link,
+        old: &Prog,
+        rtnl: &'a Rtnl,
+    ) -> Result<Change<'a, B>> {
+        if self.entry(false, rtnl).is_none() {
+            return Err(ENOENT);
+        }
+        let flags = bindings::BPF_F_REPLACE | bindings::BPF_F_ID;
+        // SAFETY: By the function's safety requirement.
+        unsafe { self.attach_raw(prog, link, old.as_ptr(), flags, old.id(), 0, rtnl) }
+    }
+
+    /// # Safety
+    ///
+    /// `link` must be null or a valid link of the kind [`DeviceLink`] for the device of `self`, `replace` null or
+    /// a valid program. Without a link the caller gives a reference on `prog` to the array.
+    #[expect(clippy::too_many_arguments)]
+    unsafe fn attach_raw<'a>(
+        &'a self,
+        prog: &Prog,
+        link: *mut bindings::bpf_link,
+        replace: *mut bindings::bpf_prog,
+        flags: u32,
+        relative: u32,
+        revision: u64,
+        rtnl: &'a Rtnl,
+    ) -> Result<Change<'a, B>> {
+        let old = self.entry(true, rtnl).ok_or(ENODEV)?;
+        let mut new = ptr::null_mut();
+        // SAFETY: The entry is part of an initialised bundle, RTNL is its lock, and by the function's safety
+        // requirement the other arguments are valid.
+        to_result(unsafe {
+            bindings::bpf_mprog_attach(
+                old,
+                &mut new,
+                prog.as_ptr(),
+                link,
+                replace,
+                flags,
+                relative,
+                revision,
+            )
+        })?;
+        Ok(Change {
+            mprog: self,
+            old,
+            publish: (new != old).then_some(new),
+            _rtnl: rtnl,
+        })
+    }
+
+    /// Detaches a program, or the one that `flags` and `relative` name. `ENOENT` where nothing is attached.
+    pub(crate) fn detach<'a>(
+        &'a self,
+        prog: Option<&Prog>,
+        flags: u32,
+        relative: u32,
+        revision: u64,
+        rtnl: &'a Rtnl,
+    ) -> Result<Change<'a, B>> {
+        let prog = prog.map_or(ptr::null_mut(), Prog::as_ptr);
+        self.detach_raw(prog, ptr::null_mut(), flags, relative, revision, rtnl)
+    }
+
+    /// Detaches a link. `ENOENT` where nothing is attached, or not this one.
+    pub(super) fn detach_link<'a>(
+        &'a self,
+        prog: *mut bindings::bpf_prog,
+        link: *mut bindings::bpf_link,
+        rtnl: &'a Rtnl,
+    ) -> Result<Change<'a, B>> {
+        self.detach_raw(prog, link, 0, 0, 0, rtnl)
+    }
+
+    fn detach_raw<'a>(
+        &'a self,
+        prog: *mut bindings::bpf_prog,
+        link: *mut bindings::bpf_link,
+        flags: u32,
+        relative: u32,
+        revision: u64,
+        rtnl: &'a Rtnl,
+    ) -> Result<Change<'a, B>> {
+        let old = self.entry(false, rtnl).ok_or(ENOENT)?;
+        let mut new = ptr::null_mut();
+        // SAFETY: The entry is part of an initialised bundle, and RTNL is its lock; program and link are only
+        // compared with what the array holds.
+        to_result(unsafe {
+            bindings::bpf_mprog_detach(old, &mut new, prog, link, flags, relative, revision)
+        })?;
+        // SAFETY: The entry is part of an initialised bundle.
+        if unsafe { bindings::netkit_rs_bpf_mprog_total(new) } == 0 {
+            new = ptr::null_mut();
+        }
+        Ok(Change {
+            mprog: self,
+            old,
+            publish: Some(new),
+            _rtnl: rtnl,
+        })
+    }
+
+    /// Tells user space what is attached (`bpf_mprog_query()`). `ENOSPC` where its buffers are too small.
+    pub(crate) fn query(&self, request: &QueryRequest<'_>, rtnl: &Rtnl) -> Result {
+        let entry = self.entry(false, rtnl).unwrap_or(ptr::null_mut());
+        // SAFETY: The request is the system call's, the entry null or valid, and RTNL its lock.
+        to_result(unsafe { bindings::bpf_mprog_query(request.as_ptr(), request.user_ptr(), entry) })
+    }
+
+    /// Takes everything off, for a device that goes: programs are put, links lose their device.
+    pub(crate) fn release_all(&self, rtnl: &Rtnl) {
+        let Some(entry) = self.entry(false, rtnl) else {
+            return;
+        };
+        self.publish(ptr::null_mut(), rtnl);
+        // SAFETY: RTNL is held, so this is a context that may sleep.
+        unsafe { bindings::synchronize_rcu() };
+        // SAFETY: The entry is part of an initialised bundle.
+        let bundle = unsafe { (*entry).parent };
+        for i in 0..bindings::BPF_MPROG_MAX as usize {
+            // SAFETY: Both arrays have BPF_MPROG_MAX items.
+            let (prog, link) = unsafe { ((*entry).fp_items[i].prog, (*bundle).cp_items[i].link) };
+            if prog.is_null() {
+                break;
+            }
+            if link.is_null() {
+                // SAFETY: The array held a reference, and nobody sees it any more.
+                unsafe { bindings::bpf_prog_put(prog) };
+            } else {
+                // SAFETY: By the type invariant; RTNL protects the field, and a link that is attached is alive,
+                // as its release detaches it.
+                unsafe { DeviceLink::forget_device(link) };
+            }
+        }
+    }
+
+    /// Makes `entry` the array in use.
+    fn publish(&self, entry: *mut Entry, _rtnl: &Rtnl) {
+        // SAFETY: The slot is a valid pointer to a pointer, and RTNL excludes other writers.
+        // INVARIANT: Callers pass null or an entry of this bundle.
+        unsafe { bindings::netkit_rs_rcu_assign_pointer(self.active.0.get().cast(), entry.cast()) };
+    }
+}
+
+impl<T: LinkDriver> NewDevice<'_, T> {
+    /// Makes the attachment point ready (`bpf_mprog_bundle_init()`).
+    pub(crate) fn init_mprog(&self) {
+        // SAFETY: The device is not registered and used by nobody else: nothing is attached to it.
+        unsafe { bindings::netkit_rs_bpf_mprog_bundle_init(self.private().mprog().bundle.0.get()) };
+    }
+}
+
+impl<T: Driver> Device<T> {
+    /// The attachment point of the device.
+    #[inline(always)]
+    pub(crate) fn mprog(&self) -> &Mprog<<T::Private as HasMprog>::Between> {
+        self.private().mprog()
+    }
+}
+
+/// A change that was written to the bundle, and that readers do not see yet.
+///
+/// It must be committed; one that is dropped commits itself, since it can't be taken back.
+///
+/// # Invariants
+///
+/// `old` is the entry that was in use, `publish` the one to be used in its place, if any.
+#[must_use = "a change has to be committed"]
+pub(crate) struct Change<'a, B> {
+    mprog: &'a Mprog<B>,
+    old: *mut Entry,
+    publish: Option<*mut Entry>,
+    _rtnl: &'a Rtnl,
+}
+
+impl<B> Change<'_, B> {
+    /// Publishes the new array, waits until nobody runs the old one, and drops what was taken off.
+    pub(crate) fn commit(self) {}
+
+    /// A replacement happens in the array that is in use: it has nothing to publish.
+    pub(super) fn is_in_place(&self) -> bool {
+        self.publish.is_none()
+    }
+}
+
+impl<B> Drop for Change<'_, B> {
+    fn drop(&mut self) {
+        if let Some(entry) = self.publish {
+            self.mprog.publish(entry, self._rtnl);
+            // SAFETY: RTNL is held, so this is a context that may sleep.
+            unsafe { bindings::synchronize_rcu() };
+        }
+        // SAFETY: The entry is part of an initialised bundle, and nobody runs what was taken off it.
+        unsafe { bindings::netkit_rs_bpf_mprog_commit(self.old) };
+    }
+}
+
+/// `xchg()` on the program of a link.
+///
+/// # Safety
+///
+/// `slot` must be valid, and written with atomic operations only.
+pub(super) unsafe fn exchange_prog(
+    slot: *mut *mut bindings::bpf_prog,
+    prog: *mut bindings::bpf_prog,
+) -> *mut bindings::bpf_prog {
+    // SAFETY: By the function's safety requirement.
+    unsafe { Atomic::from_ptr(slot) }.xchg(prog, Full)
+}

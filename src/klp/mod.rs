@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Livepatching: functions of this module in the place of the kernel's.
+//!
+//! C header: [`include/linux/livepatch.h`](srctree/include/linux/livepatch.h)
+
+use crate::bindings;
+use core::{
+    cell::UnsafeCell,
+    ffi::CStr, //
+};
+use kernel::{
+    error::to_result,
+    prelude::*, //
+};
+
+/// Marks the module as a livepatch, without which the loader would not resolve its livepatch relocations
+/// (`MODULE_INFO(livepatch, "Y")`).
+#[link_section = ".modinfo"]
+#[used]
+static LIVEPATCH: [u8; 12] = *b"livepatch=Y\0";
+
+/// A function of vmlinux, and the one that takes its place (`struct klp_func`).
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub(crate) struct Func(bindings::klp_func);
+
+impl Func {
+    /// The function `name`, which must stand in kallsyms once, and its replacement.
+    ///
+    /// # Safety
+    ///
+    /// `replacement` must be a function with the signature, and the duties, of the kernel's function `name`.
+    pub(crate) const unsafe fn new(name: &'static CStr, replacement: *const ()) -> Self {
+        let mut func: bindings::klp_func = pin_init::zeroed();
+        func.old_name = name.as_ptr().cast();
+        func.new_func = replacement.cast_mut().cast();
+        Self(func)
+    }
+
+    /// The entry that ends a table.
+    const END: Self = Self(pin_init::zeroed());
+
+    /// A table of two parts; `N` is the number of functions.
+    pub(crate) const fn table<const N: usize>(a: &[Self], b: &[Self]) -> [Self; N] {
+        assert!(a.len() + b.len() == N);
+        let mut table = [Self::END; N];
+        let mut i = 0;
+        while i < N {
+            table[i] = if i < a.len() { a[i] } else { b[i - a.len()] };
+            i += 1;
+        }
+        table
+    }
+}
+
+/// A set of functions that is put in place as a whole (`struct klp_patch`): a writable static.
+pub(crate) struct Patch<const N: usize>(UnsafeCell<Inner<N>>);
+
+#[repr(C)]
+struct Inner<const N: usize> {
+    patch: bindings::klp_patch,
+    /// vmlinux, and an empty entry that ends the table.
+    objects: [bindings::klp_object; 2],
+    funcs: [Func; N],
+    end: Func,
+}
+
+// SAFETY: Enabled once, the structures are the livepatch core's, which has a lock for them.
+unsafe impl<const N: usize> Sync for Patch<N> {}
+
+impl<const N: usize> Patch<N> {
+    pub(crate) const fn new(funcs: [Func; N]) -> Self {
+        Self(UnsafeCell::new(Inner {
+            patch: pin_init::zeroed(),
+            objects: [pin_init::zeroed(), pin_init::zeroed()],
+            funcs,
+            end: Func::END,
+        }))
+    }
+}
+
+mod private {
+    use super::*;
+
+    /// [`Patch`], whatever its size.
+    pub(crate) trait Enable {
+        /// `klp_enable_patch()`: puts the functions in place, for each task when it is not inside one of them.
+        ///
+        /// `EBUSY` while another patch is in transition, `EINVAL` where the kernel has not all of the functions.
+        ///
+        /// # Safety
+        ///
+        /// To be called once, as the last step of the initialisation of `module`, which succeeds if this does.
+        unsafe fn enable(&'static self, module: &'static ThisModule) -> Result;
+    }
+
+    impl<const N: usize> Enable for Patch<N> {
+        unsafe fn enable(&'static self, module: &'static ThisModule) -> Result {
+            let inner = self.0.get();
+            // SAFETY: By the function's safety requirement nobody else knows of the structures yet. The functions
+            // lie one behind the other, with an empty one at the end, as the core expects.
+            unsafe {
+                (*inner).objects[0].funcs = (&raw mut (*inner).funcs).cast();
+                (*inner).patch.mod_ = module.as_ptr().cast();
+                (*inner).patch.objs = (&raw mut (*inner).objects).cast();
+                to_result(bindings::klp_enable_patch(&raw mut (*inner).patch))
+            }
+        }
+    }
+}
+
+/// A patch of any size.
+pub(crate) type AnyPatch = dyn private::Enable;
+
+/// What a module does besides patching.
+pub(crate) trait Livepatch: Sized + Send + Sync {
+    /// All of the module's initialisation that comes before the patch. What it did is undone by dropping the
+    /// result: if the patch cannot be enabled, and when the module is unloaded.
+    fn prepare() -> Result<Self>;
+
+    /// The module's patch.
+    fn patch() -> &'static AnyPatch;
+}
+
+/// A module that is a livepatch.
+///
+/// From the end of its initialisation on it cannot be unloaded until the patch was disabled through sysfs, and the
+/// kernel's own functions are back for every task.
+pub(crate) struct Live<T>(T);
+
+impl<T: Livepatch> kernel::Module for Live<T> {
+    fn init(module: &'static ThisModule) -> Result<Self> {
+        let prepared = T::prepare()?;
+        // SAFETY: A module is initialised once, and this is the last step of it.
+        unsafe { T::patch().enable(module) }.inspect_err(|err| {
+            pr_err!(
+                "cannot livepatch the kernel ({}): is another livepatch in transition?\n",
+                err.to_errno()
+            );
+        })?;
+        Ok(Self(prepared))
+    }
+}

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Network devices.
+//!
+//! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
+
+use super::{
+    namespace::Net,
+    ops::Driver,
+    rtnl::Rtnl, //
+};
+use crate::bindings;
+use core::{
+    ffi::CStr,
+    marker::PhantomData,
+    ops::Deref,
+    ptr, //
+};
+use kernel::types::Opaque;
+
+/// A network device (`struct net_device`) of any driver.
+///
+/// # Invariants
+///
+/// Points at a device that stays allocated as long as the reference lives: because it is registered and RTNL or
+/// an RCU read-side lock is held, or because a callback of its own runs, or because it was not published yet.
+#[repr(transparent)]
+pub(crate) struct NetDevice(Opaque<bindings::net_device>);
+
+impl NetDevice {
+    /// # Safety
+    ///
+    /// `dev` must be null, or point at a device that stays allocated for `'a`.
+    #[inline(always)]
+    pub(crate) unsafe fn from_raw_opt<'a>(dev: *mut bindings::net_device) -> Option<&'a Self> {
+        // SAFETY: By the function's safety requirement; `NetDevice` is transparent.
+        // INVARIANT: Likewise.
+        unsafe { dev.cast::<Self>().as_ref() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn as_ptr(&self) -> *mut bindings::net_device {
+        self.0.get()
+    }
+
+    /// Whether this device belongs to the driver `T`, and as what.
+    pub(crate) fn downcast<T: Driver>(&self) -> Option<&Device<T>> {
+        // SAFETY: The device is valid; its operations are set once, before it is registered.
+        let ops = unsafe { (*self.as_ptr()).netdev_ops };
+        if !ptr::eq(ops, T::ops().netdev_ops()) {
+            return None;
+        }
+        // SAFETY: The operations of `T` are set by the setup callback of `T` only, on a device that was
+        // allocated with the private area of `T`.
+        unsafe { Device::from_raw_opt(self.as_ptr()) }
+    }
+
+    /// The operations of the link type that created the device, null if there was none.
+    pub(crate) fn link_ops(&self) -> *const bindings::rtnl_link_ops {
+        // SAFETY: The device is valid; the field is set once, before it is registered.
+        unsafe { (*self.as_ptr()).rtnl_link_ops }
+    }
+
+    /// The name. RTNL excludes a change of it.
+    pub(crate) fn name<'a>(&'a self, _rtnl: &'a Rtnl) -> &'a CStr {
+        // SAFETY: The device is valid, and its name ends in NUL; with RTNL held it does not change.
+        unsafe { CStr::from_ptr((*self.as_ptr()).name.as_ptr().cast()) }
+    }
+
+    /// The index within the namespace.
+    #[inline(always)]
+    pub(crate) fn ifindex(&self) -> i32 {
+        // SAFETY: The device is valid. A move to another namespace may change the field: hence volatile.
+        unsafe { (&raw const (*self.as_ptr()).ifindex).read_volatile() }
+    }
+
+    /// The namespace that the device is in (`dev_net()`).
+    ///
+    /// A device that moves changes it under RTNL and waits for readers, so that either namespace lives on.
+    #[inline(always)]
+    pub(crate) fn net(&self) -> &Net {
+        // SAFETY: The device is valid.
+        let net = unsafe { bindings::netkit_rs_dev_net(self.as_ptr()) };
+        // SAFETY: A device in use keeps its namespace.
+        unsafe { Net::from_raw(net) }
+    }
+
+    #[inline(always)]
+    fn flags(&self) -> u32 {
+        // SAFETY: The device is valid. Changed under RTNL, read without: hence volatile.
+        unsafe { (&raw const (*self.as_ptr()).flags).read_volatile() }
+    }
+
+    /// `IFF_UP`: the device was brought up by its administrator.
+    #[inline(always)]
+    pub(crate) fn is_up(&self) -> bool {
+        self.flags() & bindings::net_device_flags_IFF_UP != 0
+    }
+
+    /// Whether the device is registered, and not being unregistered.
+    pub(crate) fn is_registered(&self, _rtnl: &Rtnl) -> bool {
+        // SAFETY: The device is valid; the state changes under RTNL.
+        let state = unsafe { (*self.as_ptr()).reg_state };
+        u32::from(state) == bindings::netdev_reg_state_NETREG_REGISTERED
+    }
+
+    /// `netif_carrier_on()`.
+    pub(crate) fn carrier_on(&self) {
+        // SAFETY: The device is valid; callable from any context.
+        unsafe { bindings::netif_carrier_on(self.as_ptr()) };
+    }
+
+    /// `netif_carrier_off()`.
+    pub(crate) fn carrier_off(&self) {
+        // SAFETY: The device is valid; callable from any context.
+        unsafe { bindings::netif_carrier_off(self.as_ptr()) };
+    }
+
+    /// Bytes that the device wants in front of a packet.
+    pub(crate) fn needed_headroom(&self) -> u16 {
+        // SAFETY: The device is valid; the senders read the field just so.
+        unsafe { (&raw const (*self.as_ptr()).needed_headroom).read_volatile() }
+    }
+
+    /// Sets [`Self::needed_headroom`]. As in C, senders may see the old value for a while.
+    pub(crate) fn set_needed_headroom(&self, bytes: u16) {
+        // SAFETY: The device is valid; the senders read the field with a single load.
+        unsafe { (&raw mut (*self.as_ptr()).needed_headroom).write_volatile(bytes) };
+    }
+
+    /// Bytes that the device wants behind a packet.
+    pub(crate) fn needed_tailroom(&self) -> u16 {
+        // SAFETY: The device is valid; the senders read the field just so.
+        unsafe { (&raw const (*self.as_ptr()).needed_tailroom).read_volatile() }
+    }
+
+    /// Sets [`Self::needed_tailroom`].
+    pub(crate) fn set_needed_tailroom(&self, bytes: u16) {
+        // SAFETY: The device is valid; the senders read the field with a single load.
+        unsafe { (&raw mut (*self.as_ptr()).needed_tailroom).write_volatile(bytes) };
+    }
+
+    /// Clears `IFF_NOARP` by `dev_change_flags()`: the device resolves addresses from now on.
+    pub(crate) fn enable_arp(&self, _rtnl: &Rtnl) {
+        let flags = self.flags() & !bindings::net_device_flags_IFF_NOARP;
+        // SAFETY: The device is valid and registered, and RTNL is held. Clearing this flag cannot be refused;
+        // netkit.c does not look at the answer either.
+        unsafe { bindings::dev_change_flags(self.as_ptr(), flags, ptr::null_mut()) };
+    }
+
+    /// Counts a packet that was not sent (`dev_core_stats_tx_dropped_inc()`).
+    #[inline(always)]
+    pub(crate) fn count_tx_dropped(&self) {
+        // SAFETY: The device is valid.
+        unsafe { bindings::netkit_rs_dev_core_stats_tx_dropped_inc(self.as_ptr()) };
+    }
+
+    /// What the device itself counted of them before there were per-CPU counters (`DEV_STATS_READ()`).
+    pub(crate) fn tx_dropped(&self) -> u64 {
+        // SAFETY: The device is valid.
+        let packets = unsafe { bindings::netkit_rs_dev_stats_read_tx_dropped(self.as_ptr()) };
+        packets as u64
+    }
+}
+
+// SAFETY: A device is used from any thread; each method says what it needs, and takes the evidence.
+unsafe impl Sync for NetDevice {}
+
+/// A network device of the driver `T`.
+///
+/// # Invariants
+///
+/// That of [`NetDevice`], and: the device was allocated with the private area of `T`, set up by `T`, and counts
+/// its traffic in per-CPU `tstats`, which exist from registration on.
+#[repr(transparent)]
+pub(crate) struct Device<T>(NetDevice, PhantomData<fn() -> T>);
+
+impl<T: Driver> Device<T> {
+    /// # Safety
+    ///
+    /// `dev` must point at a device of `T` that stays allocated for `'a`.
+    #[inline(always)]
+    pub(crate) unsafe fn from_raw<'a>(dev: *mut bindings::net_device) -> &'a Self {
+        // SAFETY: By the function's safety requirement; `Device` is transparent.
+        // INVARIANT: Likewise.
+        unsafe { &*dev.cast() }
+    }
+
+    /// # Safety
+    ///
+    /// `dev` must be null, or point at a device of `T` that stays allocated for `'a`.
+    #[inline(always)]
+    pub(crate) unsafe fn from_raw_opt<'a>(dev: *mut bindings::net_device) -> Option<&'a Self> {
+        // SAFETY: By the function's safety requirement; `Device` is transparent.
+        // INVARIANT: Likewise.
+        unsafe { dev.cast::<Self>().as_ref() }
+    }
+
+    /// The driver's own part of the device (`netdev_priv()`).
+    #[inline(always)]
+    pub(crate) fn private(&self) -> &T::Private {
+        // SAFETY: The device is valid.
+        let private = unsafe { bindings::netkit_rs_netdev_priv(self.as_ptr()) };
+        // SAFETY: By the type invariant; it was zeroed on allocation, which `Zeroable` allows, and `Sync` makes
+        // it fit to be shared.
+        unsafe { &*private.cast() }
+    }
+
+    /// Counts one packet of `len` bytes as sent by this device (`dev_sw_netstats_tx_add()`).
+    #[inline(always)]
+    pub(crate) fn count_tx(&self, len: u32) {
+        // SAFETY: The device is valid, and has `tstats` by the type invariant.
+        unsafe { bindings::netkit_rs_dev_sw_netstats_tx_add(self.as_ptr(), 1, len) };
+    }
+
+    /// Counts one packet of `len` bytes as received by this device (`dev_sw_netstats_rx_add()`).
+    #[inline(always)]
+    pub(crate) fn count_rx(&self, len: u32) {
+        // SAFETY: The device is valid, and has `tstats` by the type invariant.
+        unsafe { bindings::netkit_rs_dev_sw_netstats_rx_add(self.as_ptr(), len) };
+    }
+}
+
+impl<T> Deref for Device<T> {
+    type Target = NetDevice;
+
+    #[inline(always)]
+    fn deref(&self) -> &NetDevice {
+        &self.0
+    }
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a driver tells ethtool (`struct ethtool_ops`).
+//!
+//! C header: [`include/linux/ethtool.h`](srctree/include/linux/ethtool.h)
+
+use super::ops::Driver;
+use crate::bindings;
+use core::marker::PhantomData;
+
+/// The callbacks that C calls.
+pub(crate) struct Adapter<T>(PhantomData<T>);
+
+impl<T: Driver> Adapter<T> {
+    pub(crate) const TABLE: bindings::ethtool_ops = bindings::ethtool_ops {
+        get_drvinfo: Some(Self::get_drvinfo),
+        ..pin_init::zeroed()
+    };
+
+    /// # Safety
+    ///
+    /// `info` must be valid.
+    unsafe extern "C" fn get_drvinfo(
+        _dev: *mut bindings::net_device,
+        info: *mut bindings::ethtool_drvinfo,
+    ) {
+        // SAFETY: By the function's safety requirement; the copy ends in NUL within the field.
+        unsafe {
+            let driver = &raw mut (*info).driver;
+            bindings::sized_strscpy(driver.cast(), T::NAME.as_ptr().cast(), (*driver).len());
+        }
+    }
+}

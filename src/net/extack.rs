@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Extended acknowledgements: the text that explains an errno.
+//!
+//! C header: [`include/linux/netlink.h`](srctree/include/linux/netlink.h)
+
+use super::netlink::Attr;
+use crate::bindings;
+use kernel::prelude::*;
+
+/// `struct netlink_ext_ack *`, which may be null: the kernel's own calls have nobody to tell.
+///
+/// # Invariants
+///
+/// The pointer is null or valid and exclusive while the value exists.
+pub(crate) struct ExtAck(*mut bindings::netlink_ext_ack);
+
+impl ExtAck {
+    /// # Safety
+    ///
+    /// `extack` must be null or valid, and used by nobody else, while the value exists.
+    pub(crate) unsafe fn from_raw(extack: *mut bindings::netlink_ext_ack) -> Self {
+        // INVARIANT: By the function's safety requirement.
+        Self(extack)
+    }
+
+    pub(crate) fn as_ptr(&mut self) -> *mut bindings::netlink_ext_ack {
+        self.0
+    }
+
+    /// `NL_SET_ERR_MSG()`: sets the text, and returns `err` for the caller to pass on.
+    ///
+    /// The text is copied (at most 79 bytes), so that none of it is read in the module after unloading.
+    pub(crate) fn error(&mut self, err: Error, text: &CStr) -> Error {
+        // SAFETY: Null or valid by the type invariant; the text is NUL-terminated.
+        unsafe { bindings::netkit_rs_nl_set_err_msg(self.0, text.as_char_ptr()) };
+        err
+    }
+
+    /// `NL_SET_ERR_MSG_ATTR()`: sets the text, and the attribute that it is about.
+    pub(crate) fn attr_error(&mut self, err: Error, attr: &Attr<'_>, text: &CStr) -> Error {
+        // SAFETY: Null or valid by the type invariant; the attribute is part of the request, which outlives
+        // the acknowledgement.
+        unsafe { bindings::netkit_rs_nl_set_bad_attr(self.0, attr.as_ptr()) };
+        self.error(err, text)
+    }
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Networking abstractions that the `kernel` crate of 7.3 lacks.
+//!
+//! Each file wraps one C concept and is written as if for `rust/kernel/net/`: opaque types that borrow what the
+//! C side owns, a trait per operations table, an `Adapter` that holds the C callbacks.
+
+pub(crate) mod builtin;
+pub(crate) mod device;
+pub(crate) mod ethtool;
+pub(crate) mod extack;
+pub(crate) mod link;
+pub(crate) mod namespace;
+pub(crate) mod netlink;
+pub(crate) mod once;
+pub(crate) mod ops;
+pub(crate) mod rcu;
+pub(crate) mod rtnl;
+pub(crate) mod setup;
+pub(crate) mod skb;
+
+use crate::bindings;
+
+/// `is_valid_ether_addr()`: neither a multicast address nor all zeroes.
+pub(crate) fn is_valid_ether_addr(address: &[u8; bindings::ETH_ALEN as usize]) -> bool {
+    // SAFETY: The address has six bytes.
+    unsafe { bindings::netkit_rs_is_valid_ether_addr(address.as_ptr()) }
+}
+
+/// `WARN_ON_ONCE()`.
+pub(crate) fn warn_on_once(condition: bool) {
+    // SAFETY: The argument is a plain value.
+    unsafe { bindings::netkit_rs_warn_on_once(condition) };
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a netkit device does besides passing packets: the `ndo_*` operations.
+
+#![forbid(unsafe_code)]
+
+use super::{
+    xmit::xmit,
+    Mode,
+    Netkit,
+    OPS, //
+};
+use crate::net::{
+    device::Device,
+    namespace::Net,
+    ops::{Driver, LinkStats, Ops, Transmit},
+    rcu::ReadSide,
+    rtnl::Rtnl,
+    skb::{default_headroom, SkBuff}, //
+};
+use kernel::{
+    prelude::*,
+    sync::rcu, //
+};
+
+impl Driver for Netkit {
+    type Private = Netkit;
+
+    const NAME: &'static CStr = c"netkit";
+
+    fn ops() -> &'static Ops<Self> {
+        &OPS
+    }
+
+    /// `netkit_open()`: a pair has a carrier once both ends are up. `ENOTCONN` where the other end is gone.
+    fn open(dev: &Device<Self>, rtnl: &Rtnl) -> Result {
+        let nk = dev.private();
+        if nk.is_single() {
+            dev.carrier_on();
+            return Ok(());
+        }
+        let peer = nk.peer.rtnl_dereference(rtnl).ok_or(ENOTCONN)?;
+        if peer.is_up() {
+            dev.carrier_on();
+            peer.carrier_on();
+        }
+        Ok(())
+    }
+
+    /// `netkit_close()`: neither end has a carrier then.
+    fn stop(dev: &Device<Self>, rtnl: &Rtnl) -> Result {
+        dev.carrier_off();
+        if let Some(peer) = dev.private().peer.rtnl_dereference(rtnl) {
+            peer.carrier_off();
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn start_xmit(skb: SkBuff, dev: &Device<Self>) -> Transmit {
+        xmit(skb, dev)
+    }
+
+    /// `netkit_set_headroom()`: both ends get the larger of what is wanted from them.
+    fn set_rx_headroom(dev: &Device<Self>, bytes: i32) {
+        let nk = dev.private();
+        let bytes = u32::try_from(bytes).unwrap_or_else(|_| default_headroom());
+        nk.headroom.set(bytes);
+
+        let rcu = rcu::read_lock();
+        let Some(peer) = nk.peer.dereference(&rcu) else {
+            dev.set_needed_headroom(bytes as u16);
+            return;
+        };
+        let bytes = bytes.max(peer.private().headroom.get());
+        peer.set_needed_headroom(bytes as u16);
+        dev.set_needed_headroom(bytes as u16);
+    }
+
+    /// `netkit_set_macaddr()`.
+    fn allow_mac_address(dev: &Device<Self>, _rtnl: &Rtnl) -> Result {
+        if dev.private().is(Mode::L2) {
+            Ok(())
+        } else {
+            Err(EOPNOTSUPP)
+        }
+    }
+
+    /// `netkit_get_iflink()`.
+    fn iflink(dev: &Device<Self>) -> i32 {
+        let rcu = rcu::read_lock();
+        dev.private()
+            .peer
+            .dereference(&rcu)
+            .map_or(0, |peer| peer.ifindex())
+    }
+
+    /// `netkit_peer_dev()`.
+    fn peer_dev<'a>(
+        dev: &'a Device<Self>,
+        read_side: &'a impl ReadSide,
+    ) -> Option<&'a Device<Self>> {
+        dev.private().peer.dereference(read_side)
+    }
+
+    /// `netkit_get_stats()`.
+    fn stats(dev: &Device<Self>, stats: &mut LinkStats<'_>) {
+        stats.fetch(dev);
+        stats.set_tx_dropped(dev.tx_dropped());
+    }
+
+    /// `netkit_get_link_net()`.
+    fn link_net<'a>(dev: &'a Device<Self>, rtnl: &'a Rtnl) -> &'a Net {
+        dev.private()
+            .peer
+            .rtnl_dereference(rtnl)
+            .map_or(dev.net(), |peer| peer.net())
+    }
+}

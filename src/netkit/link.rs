@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a BPF link does while it is on a netkit device, and after.
+
+#![forbid(unsafe_code)]
+
+use super::Netkit;
+use crate::{
+    bindings::bpf_attach_type_BPF_NETKIT_PRIMARY,
+    bpf::{
+        link::{DeviceLink, LinkInfo, LinkOps},
+        prog::Prog, //
+    },
+    net::{
+        device::{Device, NetDevice},
+        rtnl::Rtnl, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    seq_file::SeqFile,
+    seq_print, //
+};
+
+/// The device that the link is on.
+fn device<'a>(link: &DeviceLink, rtnl: &'a Rtnl) -> Option<&'a Device<Netkit>> {
+    link.device(rtnl).and_then(NetDevice::downcast)
+}
+
+/// The index of the device that the link is on, 0 for none.
+fn ifindex(link: &DeviceLink) -> u32 {
+    let rtnl = Rtnl::lock();
+    link.device(&rtnl).map_or(0, |dev| dev.ifindex() as u32)
+}
+
+impl LinkOps for Netkit {
+    /// `netkit_link_release()`.
+    fn release(link: &DeviceLink) {
+        let rtnl = Rtnl::lock();
+        if let Some(dev) = device(link, &rtnl) {
+            crate::net::warn_on_once(link.detach(dev, &rtnl).is_err());
+        }
+    }
+
+    /// `netkit_link_update()`. `ENOLINK` for a link that is defunct.
+    fn update(link: &DeviceLink, new: &Prog, old: Option<&Prog>) -> Result {
+        let rtnl = Rtnl::lock();
+        let dev = device(link, &rtnl).ok_or(ENOLINK)?;
+        link.update(dev, new, old, &rtnl)
+    }
+
+    /// `netkit_link_fdinfo()`.
+    fn show_fdinfo(link: &DeviceLink, seq: &SeqFile) {
+        let which = if link.attach_type() == bpf_attach_type_BPF_NETKIT_PRIMARY {
+            "primary"
+        } else {
+            "peer"
+        };
+        seq_print!(seq, "ifindex:\t{}\n", ifindex(link));
+        seq_print!(seq, "attach_type:\t{} ({})\n", link.attach_type(), which);
+    }
+
+    /// `netkit_link_fill_info()`.
+    fn fill_info(link: &DeviceLink, info: &mut LinkInfo<'_>) {
+        info.set_netkit(ifindex(link), link.attach_type());
+    }
+}

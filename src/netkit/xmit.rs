@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The packet path.
+//!
+//! A packet that a device sends is made to look as if its peer had received it, shown to the device's programs,
+//! and then given to the peer's stack, freed, or redirected, as they say.
+
+#![forbid(unsafe_code)]
+
+use super::{
+    Action,
+    Netkit,
+    Scrub, //
+};
+use crate::{
+    bpf::context::{with_net_context, NetContext},
+    net::{
+        device::Device,
+        ops::Transmit,
+        skb::{Frame, SkBuff}, //
+    }, //
+};
+use kernel::sync::rcu;
+
+/// The packet is gone, and has not been counted yet.
+struct Dropped;
+
+/// `netkit_xmit()`.
+#[inline(always)]
+pub(super) fn xmit(skb: SkBuff, dev: &Device<Netkit>) -> Transmit {
+    with_net_context(|context| {
+        let rcu = rcu::read_lock();
+        match forward(skb, dev, context, &rcu) {
+            Ok(()) => Transmit::Success,
+            Err(Dropped) => {
+                dev.count_tx_dropped();
+                Transmit::Drop
+            }
+        }
+    })
+}
+
+#[inline(always)]
+fn forward(
+    skb: SkBuff,
+    dev: &Device<Netkit>,
+    context: &NetContext,
+    rcu: &rcu::Guard,
+) -> Result<(), Dropped> {
+    let nk = dev.private();
+    let policy = nk.transit().policy.get() as i32;
+    let len = skb.len();
+
+    let peer = nk
+        .peer
+        .dereference(rcu)
+        .filter(|peer| peer.is_up())
+        .ok_or(Dropped)?;
+    let mut frame = skb.into_frame().ok_or(Dropped)?;
+    frame.orphan_frags().map_err(|_| Dropped)?;
+
+    prep_forward(&mut frame, dev, peer);
+    frame.enter(peer, rcu);
+
+    let verdict = nk.mprog.run(&mut frame, policy, Action::Next as i32, rcu);
+    if verdict == Action::Next as i32 || verdict == Action::Pass as i32 {
+        if !frame.receive(rcu) {
+            return Err(Dropped);
+        }
+        dev.count_tx(len);
+        peer.count_rx(len);
+    } else if verdict == Action::Redirect as i32 {
+        dev.count_tx(len);
+        frame.redirect(context, rcu);
+    } else {
+        // `Action::Drop`, and whatever a program made up.
+        return Err(Dropped);
+    }
+    Ok(())
+}
+
+/// Takes away what must not follow a packet to the peer. Into another namespace that is more.
+#[inline(always)]
+fn prep_forward(frame: &mut Frame, dev: &Device<Netkit>, peer: &Device<Netkit>) {
+    frame.scrub();
+    frame.skip_egress();
+    if dev.net().is(peer.net()) {
+        return;
+    }
+    frame.clear_tstamp();
+    if dev.private().transit().scrub.get() != Scrub::None as u32 {
+        frame.set_priority(0);
+        frame.set_mark(0);
+    }
+}
