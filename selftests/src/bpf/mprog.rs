@@ -106,18 +106,17 @@ pub struct Query {
 
 /// Queries with room for `room` programs.
 pub fn query_room(ifindex: u32, hook: u32, room: usize) -> Query {
-    query_flags(ifindex, hook, room, 0, 0)
+    query_flags(ifindex, hook, room, 0)
 }
 
-pub fn query_flags(ifindex: u32, hook: u32, room: usize, query: u32, attach: u32) -> Query {
+pub fn query_flags(ifindex: u32, hook: u32, room: usize, flags: u32) -> Query {
     let mut progs = vec![0; room];
     let mut links = vec![0; room];
     let mut prog_flags = vec![0; room];
     let mut link_flags = vec![0; room];
     let mut opts = libbpf_sys::bpf_prog_query_opts {
         sz: size_of::<libbpf_sys::bpf_prog_query_opts>() as _,
-        query_flags: query,
-        attach_flags: attach,
+        query_flags: flags,
         prog_ids: progs.as_mut_ptr(),
         link_ids: links.as_mut_ptr(),
         prog_attach_flags: prog_flags.as_mut_ptr(),

@@ -52,7 +52,7 @@ pub struct Link {
 }
 
 impl Link {
-    fn parse(message: &Message) -> Option<Self> {
+    pub fn parse(message: &Message) -> Option<Self> {
         let header = message.payload.get(..IFINFOMSG)?;
         Some(Self {
             index: u32::from_ne_bytes(header[4..8].try_into().ok()?),

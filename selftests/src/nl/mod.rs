@@ -134,6 +134,40 @@ impl Netlink {
     }
 }
 
+/// Listens to what happens to devices of a namespace.
+pub struct Monitor {
+    socket: Socket,
+}
+
+impl Monitor {
+    /// Listens in the calling thread's network namespace from now on.
+    pub fn links() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind_auto()?;
+        socket.add_membership(libc::RTNLGRP_LINK)?;
+        socket.set_non_blocking(true)?;
+        Ok(Self { socket })
+    }
+
+    /// All messages so far.
+    pub fn drain(&self) -> io::Result<Vec<Message>> {
+        let mut messages = Vec::new();
+        loop {
+            let datagram = match self.socket.recv_from_full() {
+                Ok((datagram, _)) => datagram,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(messages),
+                Err(error) => return Err(error),
+            };
+            let buffer = NetlinkBuffer::new_checked(datagram.as_slice())
+                .map_err(|error| io::Error::other(error.to_string()))?;
+            messages.push(Message {
+                kind: buffer.message_type(),
+                payload: datagram[NLMSG_HEADER..buffer.length() as usize].to_vec(),
+            });
+        }
+    }
+}
+
 /// Reads an NLMSG_ERROR: 0 is the acknowledgement.
 fn verdict(flags: u16, message: &[u8], request: &[u8]) -> Answer<()> {
     let code = i32::from_ne_bytes(message[..4].try_into().unwrap_or_default());

@@ -43,6 +43,7 @@ macro_rules! tests {
     };
 }
 
+mod attach;
 mod carrier;
 mod change;
 mod create;
@@ -50,9 +51,15 @@ mod delete;
 mod forward;
 mod invalid;
 mod limits;
+mod links;
 mod mac;
+mod order;
 mod policy;
+mod query;
+mod room;
 mod scrub;
+mod show;
+mod single;
 mod verdict;
 
 pub fn all() -> Vec<Test> {
@@ -63,11 +70,18 @@ pub fn all() -> Vec<Test> {
         limits::tests(),
         change::tests(),
         delete::tests(),
+        show::tests(),
         policy::tests(),
         forward::tests(),
         carrier::tests(),
         verdict::tests(),
         scrub::tests(),
+        attach::tests(),
+        order::tests(),
+        query::tests(),
+        links::tests(),
+        room::tests(),
+        single::tests(),
     ]
     .into_iter()
     .flatten()
