@@ -263,16 +263,18 @@ pub(crate) struct Adapter<T>(PhantomData<T>);
 
 impl<T: LinkOps> Adapter<T> {
     /// All six: gcc may have inlined one into another.
-    // SAFETY: Each function has the signature of the one that it replaces, see drivers/net/netkit.c.
-    pub(crate) const FUNCS: [klp::Func; 6] = unsafe {
-        [
-            klp::Func::new(c"netkit_link_release", Self::release as *const ()),
-            klp::Func::new(c"netkit_link_detach", Self::detach as *const ()),
-            klp::Func::new(c"netkit_link_dealloc", Self::dealloc as *const ()),
-            klp::Func::new(c"netkit_link_update", Self::update as *const ()),
-            klp::Func::new(c"netkit_link_fdinfo", Self::fdinfo as *const ()),
-            klp::Func::new(c"netkit_link_fill_info", Self::fill_info as *const ()),
-        ]
+    pub(crate) const FUNCS: [klp::Func; 6] = {
+        // SAFETY: Each function has the signature of the one that it replaces, see drivers/net/netkit.c.
+        unsafe {
+            [
+                klp::Func::new(c"netkit_link_release", Self::release as *const ()),
+                klp::Func::new(c"netkit_link_detach", Self::detach as *const ()),
+                klp::Func::new(c"netkit_link_dealloc", Self::dealloc as *const ()),
+                klp::Func::new(c"netkit_link_update", Self::update as *const ()),
+                klp::Func::new(c"netkit_link_fdinfo", Self::fdinfo as *const ()),
+                klp::Func::new(c"netkit_link_fill_info", Self::fill_info as *const ()),
+            ]
+        }
     };
 
     /// # Safety

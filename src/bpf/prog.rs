@@ -51,10 +51,9 @@ impl Prog {
         let type_ = unsafe { (*self.as_ptr()).type_ };
         // SAFETY: Callable from any context that may sleep.
         let prog = from_err_ptr(unsafe { bindings::netkit_rs_bpf_prog_get_type(fd, type_) })?;
+        let prog = NonNull::new(prog.cast()).ok_or(EBADF)?;
         // SAFETY: A valid program, and the reference that came with it.
-        NonNull::new(prog.cast())
-            .map(|prog| unsafe { ARef::from_raw(prog) })
-            .ok_or(EBADF)
+        Ok(unsafe { ARef::from_raw(prog) })
     }
 
     pub(crate) fn as_ptr(&self) -> *mut bindings::bpf_prog {

@@ -40,14 +40,16 @@ pub(crate) trait Syscall {
 pub(crate) struct Adapter<T>(PhantomData<T>);
 
 impl<T: Syscall> Adapter<T> {
-    // SAFETY: Each function has the signature of the one that it replaces, see include/net/netkit.h.
-    pub(crate) const FUNCS: [klp::Func; 4] = unsafe {
-        [
-            klp::Func::new(c"netkit_prog_attach", Self::prog_attach as *const ()),
-            klp::Func::new(c"netkit_prog_detach", Self::prog_detach as *const ()),
-            klp::Func::new(c"netkit_prog_query", Self::prog_query as *const ()),
-            klp::Func::new(c"netkit_link_attach", Self::link_attach as *const ()),
-        ]
+    pub(crate) const FUNCS: [klp::Func; 4] = {
+        // SAFETY: Each function has the signature of the one that it replaces, see include/net/netkit.h.
+        unsafe {
+            [
+                klp::Func::new(c"netkit_prog_attach", Self::prog_attach as *const ()),
+                klp::Func::new(c"netkit_prog_detach", Self::prog_detach as *const ()),
+                klp::Func::new(c"netkit_prog_query", Self::prog_query as *const ()),
+                klp::Func::new(c"netkit_link_attach", Self::link_attach as *const ()),
+            ]
+        }
     };
 
     /// # Safety

@@ -11,7 +11,8 @@ use core::{
 };
 use kernel::{
     error::to_result,
-    prelude::*, //
+    prelude::*,
+    str::as_char_ptr_in_const_context, //
 };
 
 /// Marks the module as a livepatch, without which the loader would not resolve its livepatch relocations
@@ -33,7 +34,7 @@ impl Func {
     /// `replacement` must be a function with the signature, and the duties, of the kernel's function `name`.
     pub(crate) const unsafe fn new(name: &'static CStr, replacement: *const ()) -> Self {
         let mut func: bindings::klp_func = pin_init::zeroed();
-        func.old_name = name.as_ptr().cast();
+        func.old_name = as_char_ptr_in_const_context(name);
         func.new_func = replacement.cast_mut().cast();
         Self(func)
     }

@@ -21,7 +21,7 @@ use core::{
 };
 use kernel::{
     error::to_result,
-    ffi::{c_char, c_int},
+    ffi::c_int,
     prelude::*, //
 };
 
@@ -45,7 +45,7 @@ pub(crate) fn check<T: LinkDriver>() -> Result {
     // SAFETY: The table is static; these fields are written at build time only.
     let (kind, size, max) = unsafe { ((*table()).kind, (*table()).priv_size, (*table()).maxtype) };
     // SAFETY: A name ends in NUL.
-    let kind = unsafe { CStr::from_ptr(kind.cast::<c_char>().cast()) };
+    let kind = unsafe { CStr::from_char_ptr(kind) };
     if kind != T::KIND || size != size_of::<T::Private>() || max as usize + 1 != T::POLICY.len() {
         pr_err!(
             "the kernel's netkit is another than this module was built for (kind {:?}, {} bytes, {} attributes)\n",

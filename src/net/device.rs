@@ -16,7 +16,10 @@ use core::{
     ops::Deref,
     ptr, //
 };
-use kernel::types::Opaque;
+use kernel::{
+    prelude::*,
+    types::Opaque, //
+};
 
 /// A network device (`struct net_device`) of any driver.
 ///
@@ -64,7 +67,7 @@ impl NetDevice {
     /// The name. RTNL excludes a change of it.
     pub(crate) fn name<'a>(&'a self, _rtnl: &'a Rtnl) -> &'a CStr {
         // SAFETY: The device is valid, and its name ends in NUL; with RTNL held it does not change.
-        unsafe { CStr::from_ptr((*self.as_ptr()).name.as_ptr().cast()) }
+        unsafe { CStr::from_char_ptr((*self.as_ptr()).name.as_ptr()) }
     }
 
     /// The index within the namespace.

@@ -7,6 +7,7 @@
 use super::ops::Driver;
 use crate::bindings;
 use core::marker::PhantomData;
+use kernel::prelude::*;
 
 /// The callbacks that C calls.
 pub(crate) struct Adapter<T>(PhantomData<T>);
@@ -27,7 +28,7 @@ impl<T: Driver> Adapter<T> {
         // SAFETY: By the function's safety requirement; the copy ends in NUL within the field.
         unsafe {
             let driver = &raw mut (*info).driver;
-            bindings::sized_strscpy(driver.cast(), T::NAME.as_ptr().cast(), (*driver).len());
+            bindings::sized_strscpy(driver.cast(), T::NAME.as_char_ptr(), (*driver).len());
         }
     }
 }

@@ -25,7 +25,8 @@ use core::{
 use kernel::{
     error::{from_err_ptr, from_result, to_result},
     ffi::{c_char, c_int, c_uchar, c_uint},
-    prelude::*, //
+    prelude::*,
+    str::as_char_ptr_in_const_context, //
 };
 
 /// How a device got its name (`NET_NAME_*`).
@@ -170,11 +171,9 @@ impl<'a, T: LinkDriver> NewDevice<'a, T> {
         })?;
         // SAFETY: A new device of `T`. It is freed by the value that is made here, or registered, and then freed
         // after RTNL was released.
+        let dev = unsafe { Device::from_raw(dev) };
         // INVARIANT: Nobody knows of the device yet.
-        Ok(Self {
-            dev: unsafe { Device::from_raw(dev) },
-            owned: true,
-        })
+        Ok(Self { dev, owned: true })
     }
 
     /// The largest packets are those of `other` (`netif_inherit_tso_max()`).
@@ -327,7 +326,7 @@ struct Adapter<T>(PhantomData<T>);
 
 impl<T: LinkDriver> Adapter<T> {
     const TABLE: bindings::rtnl_link_ops = bindings::rtnl_link_ops {
-        kind: T::KIND.as_ptr().cast(),
+        kind: as_char_ptr_in_const_context(T::KIND),
         priv_size: size_of::<T::Private>(),
         alloc: Some(Self::alloc),
         setup: Some(Self::setup),

@@ -14,7 +14,8 @@ use core::{
 };
 use kernel::{
     error::to_result,
-    prelude::*, //
+    prelude::*,
+    str::as_char_ptr_in_const_context, //
 };
 
 /// `struct nla_policy`: what the core checks about an attribute before the driver sees it.
@@ -66,7 +67,7 @@ impl Policy {
     pub(crate) const fn reject(text: &'static CStr) -> Self {
         let mut policy = Self::new(bindings::NLA_REJECT, 0, 0);
         // INVARIANT: The text is static.
-        policy.0.__bindgen_anon_1.reject_message = text.as_ptr().cast();
+        policy.0.__bindgen_anon_1.reject_message = as_char_ptr_in_const_context(text);
         policy
     }
 }

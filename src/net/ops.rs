@@ -191,8 +191,8 @@ impl<T: Driver> Adapter<T> {
         // SAFETY: By the function's safety requirement.
         let (skb, dev) = unsafe { (SkBuff::from_raw(skb), Device::from_raw(dev)) };
         match T::start_xmit(skb, dev) {
-            Transmit::Success => bindings::NET_XMIT_SUCCESS as _,
-            Transmit::Drop => bindings::NET_XMIT_DROP as _,
+            Transmit::Success => bindings::NET_XMIT_SUCCESS as bindings::netdev_tx_t,
+            Transmit::Drop => bindings::NET_XMIT_DROP as bindings::netdev_tx_t,
         }
     }
 
