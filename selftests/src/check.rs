@@ -19,7 +19,11 @@ pub fn equal<T: Debug + PartialEq<U>, U: Debug>(what: &str, got: T, expected: U)
         return Ok(());
     }
     let at = std::panic::Location::caller();
-    bail!("{what} is {got:?}, expected {expected:?} ({}:{})", at.file(), at.line())
+    bail!(
+        "{what} is {got:?}, expected {expected:?} ({}:{})",
+        at.file(),
+        at.line()
+    )
 }
 
 #[track_caller]

@@ -13,7 +13,6 @@ use std::path::PathBuf;
 use anyhow::ensure;
 use anyhow::Result;
 
-use crate::driver::Driver;
 use crate::netkit;
 use crate::netkit::Pair;
 use crate::netkit::Spec;
@@ -28,7 +27,6 @@ pub const POD6: Ipv6Addr = Ipv6Addr::new(0xfd01, 0, 0, 0, 0, 0, 0, 2);
 pub struct Ctx {
     /// The namespace in which the test's own thread lives.
     pub host: Ns,
-    pub driver: Driver,
     pub module: PathBuf,
     pub rounds: u32,
     spaces: RefCell<Vec<Ns>>,
@@ -43,11 +41,10 @@ pub struct Duo {
 }
 
 impl Ctx {
-    pub fn new(driver: Driver, module: &Path, rounds: u32) -> Result<Self> {
+    pub fn new(module: &Path, rounds: u32) -> Result<Self> {
         let host = Ns::enter_new()?;
         Ok(Self {
             host: host.clone(),
-            driver,
             module: module.to_owned(),
             rounds,
             spaces: RefCell::new(vec![host]),
@@ -104,7 +101,10 @@ impl Ctx {
                     ns.del_link(link.index)?;
                 }
             }
-            let left: Vec<_> = netkit::devices(&ns)?.iter().map(|link| link.name()).collect();
+            let left: Vec<_> = netkit::devices(&ns)?
+                .iter()
+                .map(|link| link.name())
+                .collect();
             ensure!(left.is_empty(), "devices left after deletion: {left:?}");
         }
         Ok(())
@@ -121,6 +121,7 @@ impl Duo {
     pub fn up(&self) -> Result<()> {
         self.host.up(self.pair.primary)?;
         self.pod.up(self.pair.peer)?;
-        Ok(())
+        self.host.running(self.pair.primary)?;
+        self.pod.running(self.pair.peer)
     }
 }

@@ -51,7 +51,11 @@ struct Options {
     #[arg(long)]
     list: bool,
     /// The module to test
-    #[arg(long, value_name = "PATH", default_value = "target/module/netkit_rs.ko")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "target/module/netkit_rs.ko"
+    )]
     module: PathBuf,
     /// How often the repetition tests repeat
     #[arg(long, value_name = "N", default_value_t = 5)]

@@ -50,9 +50,17 @@ pub fn insert(path: &Path) -> Result<(), Errno> {
 
 pub fn load(path: &Path) -> Result<()> {
     insert(path).with_context(|| format!("loading {}", path.display()))?;
+    wait_loaded()
+}
+
+/// Waits for the end of the transition that a load has begun.
+pub fn wait_loaded() -> Result<()> {
     let transition = format!("{PATCH}/transition");
     wait("the livepatch transition after loading", || {
-        Ok(fs::read_to_string(&transition).context(transition.clone())?.trim() == "0")
+        Ok(fs::read_to_string(&transition)
+            .context(transition.clone())?
+            .trim()
+            == "0")
     })
 }
 

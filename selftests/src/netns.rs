@@ -19,6 +19,7 @@ use nix::sched::setns;
 use nix::sched::unshare;
 use nix::sched::CloneFlags;
 
+use crate::check;
 use crate::nl::Netlink;
 
 const OWN: &str = "/proc/thread-self/ns/net";
@@ -76,6 +77,20 @@ impl Ns {
         let value = f();
         setns(&home, CloneFlags::CLONE_NEWNET).context("setns back")?;
         value
+    }
+
+    /// Waits until a device that is up can send.
+    ///
+    /// When an end gets its carrier from the other one, the kernel's link watch gives it
+    /// its queue some time later; what is sent before that is lost without a trace.
+    pub fn running(&self, index: u32) -> Result<()> {
+        const IFLA_OPERSTATE: u16 = 16;
+        const IF_OPER_UP: u8 = 6;
+        check::soon("the device is in operation", || {
+            let link = self.link_by_index(index)?;
+            let state = link.attr(IFLA_OPERSTATE);
+            Ok(state.is_some_and(|attr| attr.payload == [IF_OPER_UP]))
+        })
     }
 
     /// Switches IPv6 on, for devices that are there and those to come.

@@ -43,7 +43,6 @@ use serde_json::Value;
 
 use crate::bpf::ids::Ids;
 use crate::ctx::Ctx;
-use crate::driver::Driver;
 use crate::kmsg::Kmsg;
 use crate::tests::Test;
 
@@ -62,7 +61,7 @@ pub struct Settings {
     pub timeout: Duration,
 }
 
-pub fn run(test: &Test, driver: Driver, settings: &Settings) -> Result<Outcome> {
+pub fn run(test: &Test, settings: &Settings) -> Result<Outcome> {
     let before = Ids::now();
     let mut kmsg = Kmsg::tail()?;
     let start = Instant::now();
@@ -71,7 +70,7 @@ pub fn run(test: &Test, driver: Driver, settings: &Settings) -> Result<Outcome> 
     match unsafe { fork() }.context("fork")? {
         ForkResult::Child => {
             drop(reader);
-            child(test, driver, settings, writer.into())
+            child(test, settings, writer.into())
         }
         ForkResult::Parent { child } => {
             drop(writer);
@@ -94,7 +93,7 @@ pub fn run(test: &Test, driver: Driver, settings: &Settings) -> Result<Outcome> 
 }
 
 /// Runs the test and exits.
-fn child(test: &Test, driver: Driver, settings: &Settings, mut out: File) -> ! {
+fn child(test: &Test, settings: &Settings, mut out: File) -> ! {
     let mut report = |key: &str, value: Value| {
         // If the parent is gone there is nobody to tell.
         let _parent_is_gone = writeln!(out, "{}", json!({ key: value }));
@@ -103,7 +102,7 @@ fn child(test: &Test, driver: Driver, settings: &Settings, mut out: File) -> ! {
     let result = panic::catch_unwind(AssertUnwindSafe(|| -> Result<Vec<(String, String)>> {
         setpgid(Pid::from_raw(0), Pid::from_raw(0)).context("setpgid")?;
         private_mounts()?;
-        let ctx = Ctx::new(driver, &settings.module, settings.rounds)?;
+        let ctx = Ctx::new(&settings.module, settings.rounds)?;
         (test.run)(&ctx)?;
         ctx.finish()?;
         Ok(ctx.take_same())
@@ -119,7 +118,10 @@ fn child(test: &Test, driver: Driver, settings: &Settings, mut out: File) -> ! {
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-            report("failed", json!(format!("panicked: {}", text.unwrap_or("?"))));
+            report(
+                "failed",
+                json!(format!("panicked: {}", text.unwrap_or("?"))),
+            );
         }
     }
     process::exit(0)

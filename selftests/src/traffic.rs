@@ -7,7 +7,6 @@
 use std::io::ErrorKind;
 use std::io::Read;
 use std::io::Write;
-use std::mem::MaybeUninit;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
@@ -21,9 +20,9 @@ use std::time::Instant;
 use anyhow::ensure;
 use anyhow::Context;
 use anyhow::Result;
+use etherparse::IcmpEchoHeader;
 use etherparse::Icmpv4Header;
 use etherparse::Icmpv4Type;
-use etherparse::IcmpEchoHeader;
 use etherparse::Icmpv6Type;
 use socket2::Domain;
 use socket2::Protocol;
@@ -123,7 +122,10 @@ fn pump(near: &mut TcpStream, far: &mut TcpStream, bytes: usize) -> Result<()> {
     let mut buffer = vec![0; 1 << 20];
     let deadline = Instant::now() + 4 * COMES;
     while received < bytes {
-        ensure!(Instant::now() < deadline, "only {received} of {bytes} bytes came");
+        ensure!(
+            Instant::now() < deadline,
+            "only {received} of {bytes} bytes came"
+        );
         if sent < bytes {
             match near.write(&pattern[sent..]) {
                 Ok(len) => sent += len,
@@ -145,7 +147,7 @@ fn pump(near: &mut TcpStream, far: &mut TcpStream, bytes: usize) -> Result<()> {
 
 /// Sends an echo request and tells whether its reply comes.
 pub fn ping(from: &Ns, to: IpAddr, expected: bool) -> Result<bool> {
-    let socket = ping_socket(from, to)?;
+    let mut socket = ping_socket(from, to)?;
     socket.set_read_timeout(Some(if expected { COMES } else { COMES_NOT }))?;
     let echo = IcmpEchoHeader { id: 7, seq: 1 };
     let (request, reply) = match to {
@@ -173,17 +175,20 @@ pub fn ping(from: &Ns, to: IpAddr, expected: bool) -> Result<bool> {
         _ => {}
     }
     let deadline = Instant::now() + COMES;
-    let mut buffer = [MaybeUninit::uninit(); 256];
+    let mut buffer = [0; 256];
     while Instant::now() < deadline {
-        let len = match socket.recv(&mut buffer) {
+        let len = match socket.read(&mut buffer) {
             Ok(len) => len,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
             Err(error) => return Err(error).context("waiting for an echo reply"),
         };
-        // SAFETY: recv has written the first `len` bytes.
-        let bytes: Vec<u8> = buffer[..len].iter().map(|b| unsafe { b.assume_init() }).collect();
+        let bytes = &buffer[..len];
         // Raw IPv4 sockets show the IP header, IPv6 ones do not.
-        let icmp = if to.is_ipv4() { bytes.get(20..) } else { Some(&bytes[..]) };
+        let icmp = if to.is_ipv4() {
+            bytes.get(20..)
+        } else {
+            Some(bytes)
+        };
         if icmp.is_some_and(|icmp| icmp.first() == Some(&reply) && icmp.ends_with(b"netkit")) {
             return Ok(true);
         }
@@ -230,4 +235,15 @@ pub fn send_frame(ns: &Ns, ifindex: u32, frame: &[u8]) -> Result<(), nix::errno:
         )
     };
     nix::errno::Errno::result(sent).map(drop)
+}
+
+/// An Ethernet frame with a datagram for the test's port.
+pub fn udp_frame(to: &[u8], source: Ipv4Addr, dest: Ipv4Addr, payload: &[u8]) -> Result<Vec<u8>> {
+    let mac = to.try_into().context("a MAC address has six bytes")?;
+    let builder = etherparse::PacketBuilder::ethernet2([2, 0, 0, 0, 0, 9], mac)
+        .ipv4(source.octets(), dest.octets(), 64)
+        .udp(PORT, PORT);
+    let mut frame = Vec::with_capacity(builder.size(payload.len()));
+    builder.write(&mut frame, payload)?;
+    Ok(frame)
 }

@@ -14,10 +14,8 @@ pub struct Ids {
 impl Ids {
     pub fn now() -> Self {
         Self {
-            // SAFETY: the function writes one u32 through a pointer that is valid for it.
-            progs: walk(|id, next| unsafe { libbpf_sys::bpf_prog_get_next_id(id, next) }),
-            // SAFETY: as above.
-            links: walk(|id, next| unsafe { libbpf_sys::bpf_link_get_next_id(id, next) }),
+            progs: walk(next_prog),
+            links: walk(next_link),
         }
     }
 
@@ -42,4 +40,14 @@ fn walk(next_id: impl Fn(u32, &mut u32) -> i32) -> BTreeSet<u32> {
         id = next;
     }
     ids
+}
+
+fn next_prog(id: u32, next: &mut u32) -> i32 {
+    // SAFETY: the kernel writes one u32 through a pointer that is valid for it.
+    unsafe { libbpf_sys::bpf_prog_get_next_id(id, next) }
+}
+
+fn next_link(id: u32, next: &mut u32) -> i32 {
+    // SAFETY: the kernel writes one u32 through a pointer that is valid for it.
+    unsafe { libbpf_sys::bpf_link_get_next_id(id, next) }
 }

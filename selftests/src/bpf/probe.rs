@@ -87,7 +87,9 @@ impl Probes {
 
     fn map<V: aya::Pod>(&mut self, name: &str) -> Result<Array<&mut MapData, V>> {
         let map = self.object.map_mut(name);
-        Ok(Array::try_from(map.ok_or_else(|| anyhow!("no map {name}"))?)?)
+        Ok(Array::try_from(
+            map.ok_or_else(|| anyhow!("no map {name}"))?,
+        )?)
     }
 
     pub fn rule(&mut self, slot: u32, rule: Rule) -> Result<()> {

@@ -70,7 +70,9 @@ impl Link {
     }
 
     pub fn name(&self) -> String {
-        self.attr(libc::IFLA_IFNAME).map(Attr::text).unwrap_or_default()
+        self.attr(libc::IFLA_IFNAME)
+            .map(Attr::text)
+            .unwrap_or_default()
     }
 
     pub fn mac(&self) -> Vec<u8> {

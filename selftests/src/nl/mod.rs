@@ -12,14 +12,14 @@ pub mod link;
 use std::fmt;
 use std::io;
 
+use netlink_packet_core::Emitable;
 use netlink_packet_core::NetlinkBuffer;
 use netlink_packet_core::NetlinkHeader;
-use netlink_packet_core::Emitable;
 use netlink_packet_core::NLMSG_DONE;
 use netlink_packet_core::NLMSG_ERROR;
 use netlink_packet_core::NLM_F_ACK;
-use netlink_packet_core::NLM_F_CAPPED;
 use netlink_packet_core::NLM_F_ACK_TLVS;
+use netlink_packet_core::NLM_F_CAPPED;
 use netlink_packet_core::NLM_F_DUMP;
 use netlink_packet_core::NLM_F_REQUEST;
 use netlink_sys::protocols::NETLINK_ROUTE;

@@ -84,7 +84,14 @@ fn other_namespace(t: &Ctx) -> Result<()> {
     let prog = Prog::returning(NEXT)?;
     let answers = everything(&prog, pair.primary, PRIMARY);
     check::equal("from outside", answers, [Some(Errno::ENODEV); 4])?;
-    other.run(|| Ok(mprog::attach(&prog, pair.primary, PRIMARY, Place::default())?))?;
+    other.run(|| {
+        Ok(mprog::attach(
+            &prog,
+            pair.primary,
+            PRIMARY,
+            Place::default(),
+        )?)
+    })?;
     let query = other.run(|| Ok(mprog::query(pair.primary, PRIMARY)?))?;
     check::equal("programs", query.progs, [prog.id])
 }
@@ -124,7 +131,12 @@ fn program_types(t: &Ctx) -> Result<()> {
 /// What a tc program was said to be for at its loading does not bind it.
 fn expected_attach_type(t: &Ctx) -> Result<()> {
     let pair = Spec::l3().create(&t.host, &t.host)?;
-    for (said, hook) in [(PRIMARY, PRIMARY), (PEER, PEER), (TCX_INGRESS, PEER), (PRIMARY, PEER)] {
+    for (said, hook) in [
+        (PRIMARY, PRIMARY),
+        (PEER, PEER),
+        (TCX_INGRESS, PEER),
+        (PRIMARY, PEER),
+    ] {
         let prog = Prog::load(libbpf_sys::BPF_PROG_TYPE_SCHED_CLS, said, NEXT)?;
         let answer = mprog::attach(&prog, pair.primary, hook, Place::default());
         t.same(&format!("{said} on {hook}"), format!("{answer:?}"));
@@ -152,9 +164,17 @@ fn revision_mismatch(t: &Ctx) -> Result<()> {
     let (one, two) = (Prog::returning(NEXT)?, Prog::returning(NEXT)?);
     let at = |revision| Place::default().revision(revision);
     let index = pair.primary;
-    check::errno("too new", mprog::attach(&one, index, PRIMARY, at(2)), Errno::ESTALE)?;
+    check::errno(
+        "too new",
+        mprog::attach(&one, index, PRIMARY, at(2)),
+        Errno::ESTALE,
+    )?;
     mprog::attach(&one, index, PRIMARY, at(1))?;
-    check::errno("too old", mprog::attach(&two, index, PRIMARY, at(1)), Errno::ESTALE)?;
+    check::errno(
+        "too old",
+        mprog::attach(&two, index, PRIMARY, at(1)),
+        Errno::ESTALE,
+    )?;
     let link = Link::create(&two, index, PRIMARY, at(1));
     check::errno("link, too old", link.map(drop), Errno::ESTALE)?;
     let link = Link::create(&two, index, PRIMARY, at(2))?;
@@ -211,8 +231,15 @@ fn unknown_flags(t: &Ctx) -> Result<()> {
             mprog::detach(Some(&prog), pair.primary, PRIMARY, Place::default())?;
         }
         let link = Link::create(&prog, pair.primary, PRIMARY, place).map(drop);
-        t.same(&format!("flag {bit}"), format!("attach {attach:?}, link {link:?}"));
-        check::equal("attached", attach.is_ok(), matches!(1 << bit, BEFORE | AFTER))?;
+        t.same(
+            &format!("flag {bit}"),
+            format!("attach {attach:?}, link {link:?}"),
+        );
+        check::equal(
+            "attached",
+            attach.is_ok(),
+            matches!(1 << bit, BEFORE | AFTER),
+        )?;
     }
     Ok(())
 }
@@ -260,7 +287,11 @@ fn tcx_beside_netkit(t: &Ctx) -> Result<()> {
         check::equal("tcx", mprog::query(index, TCX_INGRESS)?.progs, [prog.id])?;
     }
     mprog::attach(&prog, pair.primary, PRIMARY, Place::default())?;
-    check::equal("netkit", mprog::query(pair.primary, PRIMARY)?.progs, [prog.id])
+    check::equal(
+        "netkit",
+        mprog::query(pair.primary, PRIMARY)?.progs,
+        [prog.id],
+    )
 }
 
 fn attach_to_pair_that_is_down(t: &Ctx) -> Result<()> {

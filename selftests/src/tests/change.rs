@@ -91,7 +91,9 @@ fn fixed_attributes(t: &Ctx) -> Result<()> {
         t.same(name, format!("{answer:?}"));
         check::refused(name, answer, Errno::EACCES, Some(&text), Some(attr))?;
     }
-    let answer = change(t, pair.primary, |data| data.put(netkit::PEER_INFO, &[0; 16]));
+    let answer = change(t, pair.primary, |data| {
+        data.put(netkit::PEER_INFO, &[0; 16])
+    });
     let text = "netkit link peer info cannot be changed after device creation";
     let at = Some(netkit::PEER_INFO);
     check::refused("peer info", answer, Errno::EACCES, Some(text), at)
@@ -139,7 +141,9 @@ fn other_kind(t: &Ctx) -> Result<()> {
     let pair = Spec::l3().create(&t.host, &t.host)?;
     let mut data = Attrs::new();
     data.u32(1, 1);
-    let answer = t.host.set_link(pair.primary, &linkinfo("dummy", Some(&data)));
+    let answer = t
+        .host
+        .set_link(pair.primary, &linkinfo("dummy", Some(&data)));
     t.same("as a dummy", format!("{answer:?}"));
     check::that("refused", answer.is_err())
 }

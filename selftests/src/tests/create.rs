@@ -25,7 +25,10 @@ tests![
 ];
 
 fn names(t: &Ctx) -> Result<Vec<String>> {
-    Ok(netkit::devices(&t.host)?.iter().map(|link| link.name()).collect())
+    Ok(netkit::devices(&t.host)?
+        .iter()
+        .map(|link| link.name())
+        .collect())
 }
 
 fn defaults(t: &Ctx) -> Result<()> {
@@ -46,8 +49,16 @@ fn named_pair(t: &Ctx) -> Result<()> {
     Spec::l2().name("left").peer("right").try_create(&t.host)?;
     let left = t.host.link("left")?;
     let right = t.host.link("right")?;
-    check::equal("iflink of left", left.u32(libc::IFLA_LINK), Some(right.index))?;
-    check::equal("iflink of right", right.u32(libc::IFLA_LINK), Some(left.index))?;
+    check::equal(
+        "iflink of left",
+        left.u32(libc::IFLA_LINK),
+        Some(right.index),
+    )?;
+    check::equal(
+        "iflink of right",
+        right.u32(libc::IFLA_LINK),
+        Some(left.index),
+    )?;
     // The peer is registered first.
     check::that("peer has the lower index", right.index < left.index)
 }
@@ -70,7 +81,10 @@ fn peer_in_other_namespace(t: &Ctx) -> Result<()> {
     let peer = pod.link_by_index(pair.peer)?;
     check::equal("iflink", peer.u32(libc::IFLA_LINK), Some(pair.primary))?;
     let primary = t.host.link("nk0")?;
-    check::that("link-netnsid", primary.attr(libc::IFLA_LINK_NETNSID).is_some())
+    check::that(
+        "link-netnsid",
+        primary.attr(libc::IFLA_LINK_NETNSID).is_some(),
+    )
 }
 
 fn policies_of_each_side(t: &Ctx) -> Result<()> {
@@ -94,14 +108,26 @@ fn policies_of_each_side(t: &Ctx) -> Result<()> {
 fn name_taken(t: &Ctx) -> Result<()> {
     t.host.add_device("left", "dummy")?;
     let spec = Spec::new().name("left").peer("right");
-    check::refused("a name in use", spec.try_create(&t.host), Errno::EEXIST, None, None)?;
+    check::refused(
+        "a name in use",
+        spec.try_create(&t.host),
+        Errno::EEXIST,
+        None,
+        None,
+    )?;
     check::equal("devices", names(t)?.len(), 0)
 }
 
 fn peer_name_taken(t: &Ctx) -> Result<()> {
     t.host.add_device("right", "dummy")?;
     let spec = Spec::new().name("left").peer("right");
-    check::refused("a peer name in use", spec.try_create(&t.host), Errno::EEXIST, None, None)?;
+    check::refused(
+        "a peer name in use",
+        spec.try_create(&t.host),
+        Errno::EEXIST,
+        None,
+        None,
+    )?;
     check::equal("devices", names(t)?.len(), 0)
 }
 
@@ -109,7 +135,13 @@ fn duplicate_index(t: &Ctx) -> Result<()> {
     let taken = t.host.add_device("dummy0", "dummy")?;
     let mut spec = Spec::new().name("left").peer("right");
     spec.index = taken;
-    check::refused("an index in use", spec.try_create(&t.host), Errno::EEXIST, None, None)?;
+    check::refused(
+        "an index in use",
+        spec.try_create(&t.host),
+        Errno::EEXIST,
+        None,
+        None,
+    )?;
     check::equal("devices", names(t)?.len(), 0)
 }
 

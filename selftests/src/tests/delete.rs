@@ -28,7 +28,13 @@ tests![
 
 fn gone(ns: &Ns, index: u32) -> Result<()> {
     let answer = ns.link_by_index(index).map(drop);
-    check::refused("a look at a deleted device", answer, Errno::ENODEV, None, None)
+    check::refused(
+        "a look at a deleted device",
+        answer,
+        Errno::ENODEV,
+        None,
+        None,
+    )
 }
 
 fn through_the_primary(t: &Ctx) -> Result<()> {
@@ -112,6 +118,8 @@ fn both_move(t: &Ctx) -> Result<()> {
     let (primary, peer) = (left.link("nk0")?.index, right.link("nk1")?.index);
     left.up(primary)?;
     right.up(peer)?;
+    left.running(primary)?;
+    right.running(peer)?;
     left.add_address(primary, crate::ctx::HOST4.into(), 24)?;
     right.add_address(peer, crate::ctx::POD4.into(), 24)?;
     crate::traffic::udp_exchange(&left, &right, crate::ctx::POD4.into(), 100)
@@ -131,14 +139,18 @@ fn namespace_of_the_peer_goes(t: &Ctx) -> Result<()> {
     let pod = Ns::new()?;
     let pair = Spec::l3().create(&t.host, &pod)?;
     drop(pod);
-    check::soon("the primary goes", || Ok(t.host.link_by_index(pair.primary).is_err()))
+    check::soon("the primary goes", || {
+        Ok(t.host.link_by_index(pair.primary).is_err())
+    })
 }
 
 fn namespace_of_the_primary_goes(t: &Ctx) -> Result<()> {
     let side = Ns::new()?;
     let pair = Spec::l3().create(&side, &t.host)?;
     drop(side);
-    check::soon("the peer goes", || Ok(t.host.link_by_index(pair.peer).is_err()))
+    check::soon("the peer goes", || {
+        Ok(t.host.link_by_index(pair.peer).is_err())
+    })
 }
 
 /// Nobody is left to look; the pair is found gone by a name that is free again.

@@ -16,8 +16,23 @@ use crate::netkit::Spec;
 use crate::traffic;
 
 tests![
-    udp4_l2, udp4_l3, udp6_l2, udp6_l3, tcp4_l2, tcp4_l3, tcp6_l2, tcp6_l3, icmp_l2, icmp_l3,
-    fragments, same_namespace, large_mtu, statistics, statistics_of_streams, routed, vlan_on_top,
+    udp4_l2,
+    udp4_l3,
+    udp6_l2,
+    udp6_l3,
+    tcp4_l2,
+    tcp4_l3,
+    tcp6_l2,
+    tcp6_l3,
+    icmp_l2,
+    icmp_l3,
+    fragments,
+    same_namespace,
+    large_mtu,
+    statistics,
+    statistics_of_streams,
+    routed,
+    vlan_on_top,
 ];
 
 /// Runs an exchange started from either side.
@@ -105,11 +120,22 @@ fn same_namespace(t: &Ctx) -> Result<()> {
     let pair = Spec::l2().create(&t.host, &t.host)?;
     t.host.up(pair.primary)?;
     t.host.up(pair.peer)?;
+    t.host.running(pair.primary)?;
     let before = t.host.stats(pair.peer)?;
-    let frame = [[0xff; 6].as_slice(), &[2, 0, 0, 0, 0, 1], &[0x08, 0x00], &[0; 46]].concat();
+    let frame = [
+        [0xff; 6].as_slice(),
+        &[2, 0, 0, 0, 0, 1],
+        &[0x08, 0x00],
+        &[0; 46],
+    ]
+    .concat();
     traffic::send_frame(&t.host, pair.primary, &frame)?;
     let counted = t.host.stats(pair.peer)?.since(&before);
-    check::equal("received by the peer", (counted.rx_packets, counted.rx_bytes), (1, 60))
+    check::equal(
+        "received by the peer",
+        (counted.rx_packets, counted.rx_bytes),
+        (1, 60),
+    )
 }
 
 fn large_mtu(t: &Ctx) -> Result<()> {
@@ -119,7 +145,11 @@ fn large_mtu(t: &Ctx) -> Result<()> {
     let before = duo.host.stats(duo.pair.primary)?;
     traffic::udp_exchange(&duo.host, &duo.pod, POD4.into(), 60_000)?;
     let counted = duo.host.stats(duo.pair.primary)?.since(&before);
-    check::equal("packets there and back", (counted.tx_packets, counted.rx_packets), (1, 1))?;
+    check::equal(
+        "packets there and back",
+        (counted.tx_packets, counted.rx_packets),
+        (1, 1),
+    )?;
     check::equal("bytes there", counted.tx_bytes, 60_000 + 8 + 20 + 14)
 }
 
@@ -136,8 +166,16 @@ fn statistics(t: &Ctx) -> Result<()> {
     check::equal("received", (peer.rx_packets, peer.rx_bytes), (5, bytes))?;
     // The pod answers that nobody listens.
     check::that("answers are few", peer.tx_packets <= 5)?;
-    check::equal("answers", (primary.rx_packets, primary.rx_bytes), (peer.tx_packets, peer.tx_bytes))?;
-    check::equal("nothing dropped", (primary.tx_dropped, peer.tx_dropped), (0, 0))
+    check::equal(
+        "answers",
+        (primary.rx_packets, primary.rx_bytes),
+        (peer.tx_packets, peer.tx_bytes),
+    )?;
+    check::equal(
+        "nothing dropped",
+        (primary.tx_dropped, peer.tx_dropped),
+        (0, 0),
+    )
 }
 
 fn statistics_of_streams(t: &Ctx) -> Result<()> {
@@ -146,8 +184,16 @@ fn statistics_of_streams(t: &Ctx) -> Result<()> {
     let primary = duo.host.stats(duo.pair.primary)?;
     let peer = duo.pod.stats(duo.pair.peer)?;
     check::that("all bytes counted", primary.tx_bytes > 500_000)?;
-    check::equal("there", (primary.tx_packets, primary.tx_bytes), (peer.rx_packets, peer.rx_bytes))?;
-    check::equal("back", (primary.rx_packets, primary.rx_bytes), (peer.tx_packets, peer.tx_bytes))
+    check::equal(
+        "there",
+        (primary.tx_packets, primary.tx_bytes),
+        (peer.rx_packets, peer.rx_bytes),
+    )?;
+    check::equal(
+        "back",
+        (primary.rx_packets, primary.rx_bytes),
+        (peer.tx_packets, peer.tx_bytes),
+    )
 }
 
 /// Two pods, and the host routes between their pairs.
@@ -157,11 +203,19 @@ fn routed(t: &Ctx) -> Result<()> {
     let nets: [(&crate::netns::Ns, &str, u8); 2] = [(&left, "a", 1), (&right, "b", 2)];
     for (ns, name, net) in nets {
         let pair = Spec::l3().create_as(name, "eth0", &t.host, ns)?;
-        t.host.add_address(pair.primary, [10, 2, net, 1].into(), 24)?;
+        t.host
+            .add_address(pair.primary, [10, 2, net, 1].into(), 24)?;
         ns.add_address(pair.peer, [10, 2, net, 2].into(), 24)?;
         t.host.up(pair.primary)?;
         ns.up(pair.peer)?;
-        ns.add_route([10, 2, 0, 0].into(), 16, pair.peer, Some([10, 2, net, 1].into()))?;
+        t.host.running(pair.primary)?;
+        ns.running(pair.peer)?;
+        ns.add_route(
+            [10, 2, 0, 0].into(),
+            16,
+            pair.peer,
+            Some([10, 2, net, 1].into()),
+        )?;
     }
     traffic::udp_exchange(&left, &right, [10, 2, 2, 2].into(), 500)?;
     traffic::tcp_exchange(&right, &left, [10, 2, 1, 2].into(), 200_000)
@@ -178,11 +232,14 @@ fn vlan_on_top(t: &Ctx) -> Result<()> {
         let mut data = crate::nl::attr::Attrs::new();
         data.u16(IFLA_VLAN_ID, 5);
         let mut attrs = crate::nl::link::linkinfo("vlan", Some(&data));
-        attrs.str(libc::IFLA_IFNAME, "v5").u32(libc::IFLA_LINK, below);
+        attrs
+            .str(libc::IFLA_IFNAME, "v5")
+            .u32(libc::IFLA_LINK, below);
         ns.new_link(&crate::nl::link::ifinfomsg(0, 0, 0), &attrs)?;
         let index = ns.link("v5")?.index;
         ns.add_address(index, ip.into(), 24)?;
         ns.up(index)?;
+        ns.running(index)?;
     }
     traffic::udp_exchange(&duo.host, &duo.pod, [10, 3, 0, 2].into(), 300)?;
     traffic::tcp_exchange(&duo.host, &duo.pod, [10, 3, 0, 2].into(), 200_000)

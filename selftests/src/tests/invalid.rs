@@ -43,7 +43,13 @@ fn bad_policy(t: &Ctx) -> Result<()> {
     for value in [1, 3, 7, -1] {
         let no = refused(t, &format!("policy {value}"), Spec::new().policy(value))?;
         let at = Some(netkit::POLICY);
-        check::refused("policy", Err::<(), _>(no), Errno::EINVAL, Some(BAD_POLICY), at)?;
+        check::refused(
+            "policy",
+            Err::<(), _>(no),
+            Errno::EINVAL,
+            Some(BAD_POLICY),
+            at,
+        )?;
     }
     Ok(())
 }
@@ -53,7 +59,13 @@ fn bad_peer_policy(t: &Ctx) -> Result<()> {
         let spec = Spec::new().peer_policy(value);
         let no = refused(t, &format!("peer policy {value}"), spec)?;
         let at = Some(netkit::PEER_POLICY);
-        check::refused("policy", Err::<(), _>(no), Errno::EINVAL, Some(BAD_POLICY), at)?;
+        check::refused(
+            "policy",
+            Err::<(), _>(no),
+            Errno::EINVAL,
+            Some(BAD_POLICY),
+            at,
+        )?;
     }
     Ok(())
 }
@@ -94,7 +106,12 @@ fn primary_is_read_only(t: &Ctx) -> Result<()> {
 }
 
 fn short_attributes(t: &Ctx) -> Result<()> {
-    for attr in [netkit::MODE, netkit::POLICY, netkit::PEER_POLICY, netkit::SCRUB] {
+    for attr in [
+        netkit::MODE,
+        netkit::POLICY,
+        netkit::PEER_POLICY,
+        netkit::SCRUB,
+    ] {
         let spec = Spec::new().with_data(|data| data.u16(attr, 0));
         let no = refused(t, &format!("two bytes for attribute {attr}"), spec)?;
         check::equal("errno", no.errno, Errno::ERANGE)?;

@@ -107,10 +107,16 @@ fn by_id(t: &Ctx) -> Result<()> {
     let other = Link::by_id(link.id)?;
     let id = link.id;
     drop(link);
-    check::equal("still attached", mprog::query(pair.primary, PRIMARY)?.count, 1)?;
+    check::equal(
+        "still attached",
+        mprog::query(pair.primary, PRIMARY)?.count,
+        1,
+    )?;
     check::equal("program", other.info()?.prog_id, prog.id)?;
     drop(other);
-    check::soon("detached", || Ok(mprog::query(pair.primary, PRIMARY)?.count == 0))?;
+    check::soon("detached", || {
+        Ok(mprog::query(pair.primary, PRIMARY)?.count == 0)
+    })?;
     check::soon("id gone", || Ok(!Ids::now().links.contains(&id)))
 }
 
@@ -121,7 +127,9 @@ fn close_detaches(t: &Ctx) -> Result<()> {
         let link = create(&prog, pair, hook)?;
         check::equal("attached", mprog::query(pair.primary, hook)?.count, 1)?;
         drop(link);
-        check::soon("detached", || Ok(mprog::query(pair.primary, hook)?.count == 0))?;
+        check::soon("detached", || {
+            Ok(mprog::query(pair.primary, hook)?.count == 0)
+        })?;
     }
     Ok(())
 }
@@ -180,7 +188,11 @@ fn update_with_wrong_old(t: &Ctx) -> Result<()> {
     let pair = pair(t)?;
     let (one, two) = (Prog::returning(NEXT)?, Prog::returning(NEXT)?);
     let link = create(&one, pair, PRIMARY)?;
-    check::errno("wrong old program", link.update(&two, Some(&two)), Errno::EPERM)?;
+    check::errno(
+        "wrong old program",
+        link.update(&two, Some(&two)),
+        Errno::EPERM,
+    )?;
     check::equal("program", link.info()?.prog_id, one.id)?;
     check::equal("revision", mprog::query(pair.primary, PRIMARY)?.revision, 2)
 }
@@ -201,7 +213,11 @@ fn update_to_attached(t: &Ctx) -> Result<()> {
     let (one, two) = (Prog::returning(NEXT)?, Prog::returning(NEXT)?);
     let link = create(&one, pair, PRIMARY)?;
     mprog::attach(&two, pair.primary, PRIMARY, Place::default())?;
-    check::errno("a program that is there", link.update(&two, None), Errno::EEXIST)?;
+    check::errno(
+        "a program that is there",
+        link.update(&two, None),
+        Errno::EEXIST,
+    )?;
     check::equal("program", link.info()?.prog_id, one.id)
 }
 
@@ -249,7 +265,11 @@ fn update_under_traffic(t: &Ctx) -> Result<()> {
         link.update(if round % 2 == 0 { &drop } else { &pass }, None)?;
     }
     let counted = duo.host.stats(duo.pair.primary)?;
-    check::equal("passed and dropped", (counted.tx_packets, counted.tx_dropped), (10, 10))
+    check::equal(
+        "passed and dropped",
+        (counted.tx_packets, counted.tx_dropped),
+        (10, 10),
+    )
 }
 
 fn pinned(t: &Ctx) -> Result<()> {
@@ -260,13 +280,19 @@ fn pinned(t: &Ctx) -> Result<()> {
     let id = link.id;
     link.pin(&path)?;
     drop(link);
-    check::equal("attached by its pin", mprog::query(pair.primary, PEER)?.links, [id])?;
+    check::equal(
+        "attached by its pin",
+        mprog::query(pair.primary, PEER)?.links,
+        [id],
+    )?;
     let link = Link::open_pin(&path)?;
     check::equal("id", link.id, id)?;
     std::fs::remove_file(&path)?;
     check::equal("attached by us", mprog::query(pair.primary, PEER)?.count, 1)?;
     drop(link);
-    check::soon("detached", || Ok(mprog::query(pair.primary, PEER)?.count == 0))
+    check::soon("detached", || {
+        Ok(mprog::query(pair.primary, PEER)?.count == 0)
+    })
 }
 
 /// A link of a device that is gone: it can be looked at and closed, nothing more.
@@ -285,7 +311,11 @@ fn deleted(t: &Ctx, through_peer: bool) -> Result<()> {
     let links = [create(&one, pair, PRIMARY)?, create(&one, pair, PEER)?];
     let path = Path::new(BPFFS).join("orphan");
     links[0].pin(&path)?;
-    t.host.del_link(if through_peer { pair.peer } else { pair.primary })?;
+    t.host.del_link(if through_peer {
+        pair.peer
+    } else {
+        pair.primary
+    })?;
     for link in &links {
         defunct(link, &one, &two)?;
     }
@@ -310,7 +340,9 @@ fn namespace_deleted(t: &Ctx) -> Result<()> {
     let (one, two) = (Prog::returning(NEXT)?, Prog::returning(NEXT)?);
     let links = [create(&one, pair, PRIMARY)?, create(&one, pair, PEER)?];
     drop(pod);
-    check::soon("device gone", || Ok(t.host.link_by_index(pair.primary).is_err()))?;
+    check::soon("device gone", || {
+        Ok(t.host.link_by_index(pair.primary).is_err())
+    })?;
     for link in &links {
         defunct(link, &one, &two)?;
     }
@@ -327,9 +359,14 @@ fn programs_go_with_the_device(t: &Ctx) -> Result<()> {
             mprog::attach(&prog, pair.primary, hook, Place::default())?;
         }
     }
-    check::that("held by the device", ids.iter().all(|id| Ids::now().progs.contains(id)))?;
+    check::that(
+        "held by the device",
+        ids.iter().all(|id| Ids::now().progs.contains(id)),
+    )?;
     t.host.del_link(pair.peer)?;
-    check::soon("gone", || Ok(ids.iter().all(|id| !Ids::now().progs.contains(id))))
+    check::soon("gone", || {
+        Ok(ids.iter().all(|id| !Ids::now().progs.contains(id)))
+    })
 }
 
 fn moved_primary_keeps_links(t: &Ctx) -> Result<()> {

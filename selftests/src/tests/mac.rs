@@ -35,7 +35,10 @@ fn l2_random(t: &Ctx) -> Result<()> {
     check::that("primary's address is random", is_random(&primary.mac()))?;
     check::that("peer's address is random", is_random(&peer.mac()))?;
     check::that("addresses differ", primary.mac() != peer.mac())?;
-    check::that("ARP", !primary.has(libc::IFF_NOARP) && !peer.has(libc::IFF_NOARP))
+    check::that(
+        "ARP",
+        !primary.has(libc::IFF_NOARP) && !peer.has(libc::IFF_NOARP),
+    )
 }
 
 fn l2_given(t: &Ctx) -> Result<()> {

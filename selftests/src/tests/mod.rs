@@ -44,6 +44,7 @@ macro_rules! tests {
 }
 
 mod attach;
+mod big_tcp;
 mod carrier;
 mod change;
 mod create;
@@ -53,9 +54,12 @@ mod invalid;
 mod limits;
 mod links;
 mod mac;
+mod module;
 mod order;
+mod packet;
 mod policy;
 mod query;
+mod redirect;
 mod room;
 mod scrub;
 mod show;
@@ -76,12 +80,16 @@ pub fn all() -> Vec<Test> {
         carrier::tests(),
         verdict::tests(),
         scrub::tests(),
+        packet::tests(),
+        redirect::tests(),
+        big_tcp::tests(),
         attach::tests(),
         order::tests(),
         query::tests(),
         links::tests(),
         room::tests(),
         single::tests(),
+        module::module_tests(),
     ]
     .into_iter()
     .flatten()

@@ -20,8 +20,8 @@ use crate::ctx::Ctx;
 use crate::ctx::Duo;
 use crate::ctx::HOST4;
 use crate::ctx::POD4;
-use crate::netkit::PASS;
 use crate::netkit::Spec;
+use crate::netkit::PASS;
 use crate::traffic;
 
 tests![
@@ -222,7 +222,10 @@ fn relative_to_links(t: &Ctx) -> Result<()> {
     let _fourth = c.link(3, Place::fd(BEFORE, c.probes.fd(0)?))?;
     c.expect(&[1, 2, 3, 0], 5)?;
     let place = Place::fd(BEFORE, c.probes.fd(0)?);
-    let as_link = Place { flags: BEFORE | LINK, ..place };
+    let as_link = Place {
+        flags: BEFORE | LINK,
+        ..place
+    };
     c.refused(4, as_link, Errno::EINVAL)?;
     c.refused(4, Place::fd(BEFORE, &first), Errno::EINVAL)?;
     c.refused(4, Place::id(BEFORE | LINK, u32::MAX), Errno::ENOENT)?;

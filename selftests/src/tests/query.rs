@@ -15,7 +15,15 @@ use crate::ctx::Ctx;
 use crate::netkit::Spec;
 use crate::netkit::NEXT;
 
-tests![empty, contents, too_small, count_only, flags, revision_counts_changes, other_hooks];
+tests![
+    empty,
+    contents,
+    too_small,
+    count_only,
+    flags,
+    revision_counts_changes,
+    other_hooks
+];
 
 fn empty(t: &Ctx) -> Result<()> {
     let pair = Spec::l3().create(&t.host, &t.host)?;
@@ -36,14 +44,22 @@ fn contents(t: &Ctx) -> Result<()> {
     let query = mprog::query(pair.primary, PEER)?;
     check::equal("programs", query.progs, [one.id, two.id])?;
     check::equal("links", query.links, [0, link.id])?;
-    check::equal("flags", (query.prog_flags, query.link_flags), (vec![0, 0], vec![0, 0]))?;
+    check::equal(
+        "flags",
+        (query.prog_flags, query.link_flags),
+        (vec![0, 0], vec![0, 0]),
+    )?;
     check::equal("revision", query.revision, 3)?;
     check::equal("attach flags", query.attach_flags, 0)
 }
 
 fn too_small(t: &Ctx) -> Result<()> {
     let pair = Spec::l3().create(&t.host, &t.host)?;
-    let progs = [Prog::returning(NEXT)?, Prog::returning(NEXT)?, Prog::returning(NEXT)?];
+    let progs = [
+        Prog::returning(NEXT)?,
+        Prog::returning(NEXT)?,
+        Prog::returning(NEXT)?,
+    ];
     for prog in &progs {
         mprog::attach(prog, pair.primary, PRIMARY, Place::default())?;
     }
@@ -85,7 +101,10 @@ fn revision_counts_changes(t: &Ctx) -> Result<()> {
     let index = pair.primary;
     let mut tell = |what: &str| -> Result<()> {
         let query = mprog::query(index, PRIMARY)?;
-        told.push(format!("{what}: count {} revision {}", query.count, query.revision));
+        told.push(format!(
+            "{what}: count {} revision {}",
+            query.count, query.revision
+        ));
         Ok(())
     };
     for _ in 0..3 {

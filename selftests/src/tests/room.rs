@@ -12,7 +12,13 @@ use crate::netkit::Pair;
 use crate::netkit::Spec;
 use crate::nl::attr;
 
-tests![as_asked, both_sides_alike, peer_shows_it, enslaving_resets, larger_need_of_both];
+tests![
+    as_asked,
+    both_sides_alike,
+    peer_shows_it,
+    enslaving_resets,
+    larger_need_of_both
+];
 
 fn room(t: &Ctx, index: u32) -> Result<(Option<u16>, Option<u16>)> {
     let data = t.host.link_by_index(index)?.data();
@@ -81,7 +87,9 @@ fn enslaving_resets(t: &Ctx) -> Result<()> {
 fn larger_need_of_both(t: &Ctx) -> Result<()> {
     let bridge = t.host.add_device("br0", "bridge")?;
     let small = Spec::l2().create_as("s0", "s1", &t.host, &t.host)?;
-    let large = Spec::l2().headroom(300).create_as("l0", "l1", &t.host, &t.host)?;
+    let large = Spec::l2()
+        .headroom(300)
+        .create_as("l0", "l1", &t.host, &t.host)?;
     let mut told = Vec::new();
     t.host.set_master(small.primary, bridge)?;
     told.push(rooms(t, small)?);

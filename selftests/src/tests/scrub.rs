@@ -106,6 +106,7 @@ fn same_namespace_keeps(t: &Ctx) -> Result<()> {
     let pair = Spec::l3().create(&t.host, &t.host)?;
     t.host.up(pair.primary)?;
     t.host.up(pair.peer)?;
+    t.host.running(pair.primary)?;
     check::equal("kept", seen_at_home(t, pair.primary)?, (MARK, PRIORITY))
 }
 
@@ -116,6 +117,7 @@ fn moved_into_one_namespace(t: &Ctx) -> Result<()> {
     pod.move_to(pair.peer, &t.host)?;
     t.host.up(pair.primary)?;
     t.host.up(t.host.link("nk1")?.index)?;
+    t.host.running(pair.primary)?;
     check::equal("kept", seen_at_home(t, pair.primary)?, (MARK, PRIORITY))
 }
 
@@ -133,8 +135,14 @@ fn mark_set_by_program_survives(t: &Ctx) -> Result<()> {
     )?;
     mprog::attach(probes.fd(0)?, duo.pair.primary, PRIMARY, Place::default())?;
     let ingress = probes.fd(1)?;
-    duo.pod
-        .run(|| Ok(mprog::attach(ingress, duo.pair.peer, TCX_INGRESS, Place::default())?))?;
+    duo.pod.run(|| {
+        Ok(mprog::attach(
+            ingress,
+            duo.pair.peer,
+            TCX_INGRESS,
+            Place::default(),
+        )?)
+    })?;
     send_marked(&duo.host, "nk0", POD4)?;
     check::equal("mark at the other side", probes.seen(1)?.mark, 77)
 }

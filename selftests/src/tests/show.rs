@@ -75,7 +75,12 @@ fn attributes(link: &Link) -> String {
     const IFLA_AF_SPEC: u16 = 26;
     let shown = |kind: &u16| ![IFLA_STATS, IFLA_STATS64, IFLA_AF_SPEC].contains(kind);
     let line = |attr: &crate::nl::attr::Attr| format!("{}: {:02x?}", attr.kind, attr.payload);
-    let lines: Vec<_> = link.attrs.iter().filter(|attr| shown(&attr.kind)).map(line).collect();
+    let lines: Vec<_> = link
+        .attrs
+        .iter()
+        .filter(|attr| shown(&attr.kind))
+        .map(line)
+        .collect();
     format!("flags {:#x}\n{}", link.flags, lines.join("\n"))
 }
 
@@ -86,13 +91,18 @@ fn whole_dump(t: &Ctx) -> Result<()> {
     t.same("peer", attributes(&pod.link_by_index(pair.peer)?));
     t.host.del_link(pair.primary)?;
     let pair = Spec::l3().create(&t.host, &pod)?;
-    t.same("L3 primary", attributes(&t.host.link_by_index(pair.primary)?));
+    t.same(
+        "L3 primary",
+        attributes(&t.host.link_by_index(pair.primary)?),
+    );
     t.host.up(pair.primary)?;
     pod.up(pair.peer)?;
-    check::soon("both up", || {
-        Ok(t.host.link_by_index(pair.primary)?.has(libc::IFF_RUNNING))
-    })?;
-    t.same("L3 primary, up", attributes(&t.host.link_by_index(pair.primary)?));
+    t.host.running(pair.primary)?;
+    pod.running(pair.peer)?;
+    t.same(
+        "L3 primary, up",
+        attributes(&t.host.link_by_index(pair.primary)?),
+    );
     t.same("L3 peer, up", attributes(&pod.link_by_index(pair.peer)?));
     Ok(())
 }
@@ -101,22 +111,36 @@ fn whole_dump(t: &Ctx) -> Result<()> {
 fn dump_size_is_enough(t: &Ctx) -> Result<()> {
     for n in 0..40 {
         let (name, peer) = (format!("a{n}"), format!("b{n}"));
-        Spec::l2().headroom(9).create_as(&name, &peer, &t.host, &t.host)?;
+        Spec::l2()
+            .headroom(9)
+            .create_as(&name, &peer, &t.host, &t.host)?;
     }
     let devices = netkit::devices(&t.host)?;
     check::equal("devices", devices.len(), 80)?;
     for device in &devices {
-        check::that("mode", device.data().iter().any(|attr| attr.kind == netkit::MODE))?;
+        check::that(
+            "mode",
+            device.data().iter().any(|attr| attr.kind == netkit::MODE),
+        )?;
     }
     Ok(())
 }
 
 fn ip_link_text(t: &Ctx) -> Result<()> {
     l2_with_addresses().create(&t.host, &t.host)?;
-    Spec::l3().policy(DROP).scrub(SCRUB_NONE).create_as("l3", "l3p", &t.host, &t.host)?;
+    Spec::l3()
+        .policy(DROP)
+        .scrub(SCRUB_NONE)
+        .create_as("l3", "l3p", &t.host, &t.host)?;
     let text = text_of("ip", "-d link show type netkit")?;
-    check::that("mode l2", text.contains("netkit mode l2 type primary policy forward"))?;
-    check::that("mode l3", text.contains("netkit mode l3 type primary policy blackhole"))?;
+    check::that(
+        "mode l2",
+        text.contains("netkit mode l2 type primary policy forward"),
+    )?;
+    check::that(
+        "mode l3",
+        text.contains("netkit mode l3 type primary policy blackhole"),
+    )?;
     check::that("peers", text.contains("type peer"))?;
     t.same("ip -d link", text);
     Ok(())
@@ -126,7 +150,10 @@ fn ip_link_text_across_namespaces(t: &Ctx) -> Result<()> {
     let pod = t.ns()?;
     l2_with_addresses().create(&t.host, &pod)?;
     t.same("here", text_of("ip", "-d link show type netkit")?);
-    t.same("there", pod.run(|| text_of("ip", "-d link show type netkit"))?);
+    t.same(
+        "there",
+        pod.run(|| text_of("ip", "-d link show type netkit"))?,
+    );
     Ok(())
 }
 
@@ -142,7 +169,10 @@ fn ip_link_json(t: &Ctx) -> Result<()> {
 
 /// What users type.
 fn ip_link_created_by_iproute2(t: &Ctx) -> Result<()> {
-    text_of("ip", "link add left type netkit mode l2 forward peer blackhole name right")?;
+    text_of(
+        "ip",
+        "link add left type netkit mode l2 forward peer blackhole name right",
+    )?;
     let left = t.host.link("left")?;
     t.same("left", netkit::data_text(&left));
     t.same("right", netkit::data_text(&t.host.link("right")?));
@@ -168,7 +198,9 @@ fn ethtool_driver(t: &Ctx) -> Result<()> {
 fn ethtool_features(t: &Ctx) -> Result<()> {
     for mode in [L2, netkit::L3] {
         let name = format!("m{mode}");
-        Spec::new().mode(mode).create_as(&name, "peer", &t.host, &t.host)?;
+        Spec::new()
+            .mode(mode)
+            .create_as(&name, "peer", &t.host, &t.host)?;
         for device in [name.as_str(), "peer"] {
             let text = text_of("ethtool", &format!("-k {device}"))?;
             t.same(&format!("mode {mode}, {device}"), text);
@@ -189,14 +221,33 @@ fn sysfs(t: &Ctx) -> Result<()> {
     nix::mount::mount(Some("sysfs"), &at, Some("sysfs"), flags, none).context("sysfs")?;
     let read = |file: &str| -> String {
         let path = at.join("class/net/nk0").join(file);
-        std::fs::read_to_string(path).map_or_else(|no| format!("{:?}", no.kind()), |text| text)
+        std::fs::read_to_string(path).unwrap_or_else(|no| format!("{:?}", no.kind()))
     };
     let files = [
-        "addr_assign_type", "name_assign_type", "flags", "type", "tx_queue_len", "iflink",
-        "dev_id", "dev_port", "mtu", "link_mode", "netdev_group", "threaded", "proto_down",
-        "phys_port_name", "speed", "duplex", "address", "broadcast", "addr_len",
+        "addr_assign_type",
+        "name_assign_type",
+        "flags",
+        "type",
+        "tx_queue_len",
+        "iflink",
+        "dev_id",
+        "dev_port",
+        "mtu",
+        "link_mode",
+        "netdev_group",
+        "threaded",
+        "proto_down",
+        "phys_port_name",
+        "speed",
+        "duplex",
+        "address",
+        "broadcast",
+        "addr_len",
     ];
-    let lines: Vec<_> = files.iter().map(|file| format!("{file}: {}", read(file).trim())).collect();
+    let lines: Vec<_> = files
+        .iter()
+        .map(|file| format!("{file}: {}", read(file).trim()))
+        .collect();
     t.same("nk0", lines.join("\n"));
     nix::mount::umount(&at).context("umount")?;
     Ok(())
@@ -213,8 +264,14 @@ fn notifications(t: &Ctx) -> Result<()> {
     // Link watch adds its own in the background, at no fixed place: leave repeats out.
     let mut seen: Vec<String> = Vec::new();
     for message in monitor.drain()? {
-        let Some(link) = Link::parse(&message) else { continue };
-        let kind = if message.kind == libc::RTM_NEWLINK { "new" } else { "del" };
+        let Some(link) = Link::parse(&message) else {
+            continue;
+        };
+        let kind = if message.kind == libc::RTM_NEWLINK {
+            "new"
+        } else {
+            "del"
+        };
         let up = link.has(libc::IFF_UP);
         let line = format!("{kind} {} up {up}", link.name());
         if !seen.contains(&line) {
@@ -222,5 +279,8 @@ fn notifications(t: &Ctx) -> Result<()> {
         }
     }
     t.same("messages", seen.join("\n"));
-    check::that("both deleted", seen.iter().filter(|line| line.starts_with("del")).count() == 2)
+    check::that(
+        "both deleted",
+        seen.iter().filter(|line| line.starts_with("del")).count() == 2,
+    )
 }

@@ -42,7 +42,10 @@ fn create(t: &Ctx, spec: Spec) -> Result<u32> {
 fn one_device(t: &Ctx) -> Result<()> {
     for (label, spec) in [
         ("defaults", Spec::new()),
-        ("l2", Spec::l2().with(|link| link.put(libc::IFLA_ADDRESS, &[2, 0, 0, 0, 0, 1]))),
+        (
+            "l2",
+            Spec::l2().with(|link| link.put(libc::IFLA_ADDRESS, &[2, 0, 0, 0, 0, 1])),
+        ),
         ("room", Spec::new().headroom(64).tailroom(32)),
         ("forward", Spec::new().policy(PASS)),
     ] {
@@ -50,7 +53,10 @@ fn one_device(t: &Ctx) -> Result<()> {
         let devices = netkit::devices(&t.host)?;
         check::equal("devices", devices.len(), 1)?;
         t.same(label, netkit::data_text(&devices[0]));
-        t.same(&format!("{label}: iflink"), format!("{:?}", devices[0].u32(libc::IFLA_LINK)));
+        t.same(
+            &format!("{label}: iflink"),
+            format!("{:?}", devices[0].u32(libc::IFLA_LINK)),
+        );
         t.host.del_link(index)?;
     }
     Ok(())
@@ -82,7 +88,11 @@ fn programs(t: &Ctx) -> Result<()> {
         check::errno("link", link.map(drop), Errno::EOPNOTSUPP)?;
         let detach = mprog::detach(Some(&prog), index, hook, Place::default());
         check::errno("detach", detach, Errno::EOPNOTSUPP)?;
-        check::errno("query", mprog::query(index, hook).map(drop), Errno::EOPNOTSUPP)?;
+        check::errno(
+            "query",
+            mprog::query(index, hook).map(drop),
+            Errno::EOPNOTSUPP,
+        )?;
     }
     Ok(())
 }
@@ -109,13 +119,21 @@ fn drops_everything(t: &Ctx) -> Result<()> {
     let counted = t.host.stats(index)?;
     t.same("answer", format!("{answer:?}"));
     t.same("counted", format!("{counted:?}"));
-    check::equal("sent, dropped", (counted.tx_packets, counted.tx_dropped), (0, 1))
+    check::equal(
+        "sent, dropped",
+        (counted.tx_packets, counted.tx_dropped),
+        (0, 1),
+    )
 }
 
 fn change(t: &Ctx) -> Result<()> {
     let index = create(t, Spec::new())?;
     let attrs = [
-        netkit::POLICY, netkit::PEER_POLICY, netkit::MODE, netkit::SCRUB, netkit::PAIRING,
+        netkit::POLICY,
+        netkit::PEER_POLICY,
+        netkit::MODE,
+        netkit::SCRUB,
+        netkit::PAIRING,
     ];
     for attr in attrs {
         let mut data = Attrs::new();

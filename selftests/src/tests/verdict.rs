@@ -55,7 +55,11 @@ fn sees(t: &Ctx, hook: u32, verdict: i32, arrives: bool) -> Result<String> {
 
 fn both(t: &Ctx, verdict: i32, arrives: bool, counted: &str) -> Result<()> {
     for hook in [PRIMARY, PEER] {
-        check::equal("counted", sees(t, hook, verdict, arrives)?.as_str(), counted)?;
+        check::equal(
+            "counted",
+            sees(t, hook, verdict, arrives)?.as_str(),
+            counted,
+        )?;
     }
     Ok(())
 }
@@ -80,7 +84,11 @@ fn redirect_without_target(t: &Ctx) -> Result<()> {
 fn codes_out_of_range(t: &Ctx) -> Result<()> {
     for verdict in [1, 3, 4, 5, 6, 8, 100, -2, i32::MIN, i32::MAX] {
         let counted = sees(t, PRIMARY, verdict, false)?;
-        check::equal("counted", counted.as_str(), "tx 0 packets 0 bytes, 1 dropped")?;
+        check::equal(
+            "counted",
+            counted.as_str(),
+            "tx 0 packets 0 bytes, 1 dropped",
+        )?;
     }
     Ok(())
 }
@@ -131,9 +139,17 @@ fn program_swapped_under_traffic(t: &Ctx) -> Result<()> {
     mprog::attach(&pass, index, PRIMARY, Place::default())?;
     for round in 0..20 {
         sender.send(&[0; 10])?;
-        let (new, old) = if round % 2 == 0 { (&drop, &pass) } else { (&pass, &drop) };
+        let (new, old) = if round % 2 == 0 {
+            (&drop, &pass)
+        } else {
+            (&pass, &drop)
+        };
         mprog::attach(new, index, PRIMARY, Place::replace(old))?;
     }
     let counted = duo.host.stats(index)?;
-    check::equal("passed and dropped", (counted.tx_packets, counted.tx_dropped), (10, 10))
+    check::equal(
+        "passed and dropped",
+        (counted.tx_packets, counted.tx_dropped),
+        (10, 10),
+    )
 }

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What programs and receivers see of a packet: its length, its Ethernet header,
+//! its type, its segments; and frames that nobody would send.
+
+use anyhow::Context;
+use anyhow::Result;
+use nix::errno::Errno;
+
+use crate::bpf::mprog;
+use crate::bpf::mprog::Place;
+use crate::bpf::probe::Probes;
+use crate::bpf::probe::Rule;
+use crate::bpf::PEER;
+use crate::bpf::PRIMARY;
+use crate::bpf::TCX_EGRESS;
+use crate::bpf::TCX_INGRESS;
+use crate::check;
+use crate::ctx::Ctx;
+use crate::ctx::Duo;
+use crate::ctx::HOST4;
+use crate::ctx::POD4;
+use crate::netkit::Spec;
+use crate::netkit::PASS;
+use crate::traffic;
+
+tests![
+    length_and_header_in_l2,
+    length_and_header_in_l3,
+    hooks_around,
+    type_by_destination,
+    type_set_by_program,
+    segments,
+    paged_data,
+    short_frames,
+    least_frame,
+    larger_than_the_mtu,
+    timestamp_is_cleared,
+    frame_to_each_mac,
+];
+
+const PACKET_HOST: u32 = 0;
+const PACKET_BROADCAST: u32 = 1;
+const PACKET_MULTICAST: u32 = 2;
+const PACKET_OTHERHOST: u32 = 3;
+
+fn with_probes(t: &Ctx, spec: Spec, hooks: &[u32]) -> Result<(Duo, Probes)> {
+    let duo = t.duo(spec)?;
+    let probes = Probes::load(hooks.len() as u32)?;
+    for (slot, &hook) in hooks.iter().enumerate() {
+        let prog = probes.fd(slot as u32)?;
+        mprog::attach(prog, duo.pair.primary, hook, Place::default())?;
+    }
+    Ok((duo, probes))
+}
+
+fn length_and_header_in_l2(t: &Ctx) -> Result<()> {
+    let (duo, mut probes) = with_probes(t, Spec::l2(), &[PRIMARY, PEER])?;
+    traffic::udp_exchange(&duo.host, &duo.pod, POD4.into(), 100)?;
+    let host = duo.host.link("nk0")?.mac();
+    let pod = duo.pod.link("nk1")?.mac();
+    for (slot, to, from) in [(0, &pod, &host), (1, &host, &pod)] {
+        let seen = probes.seen(slot)?;
+        check::equal("len", seen.len, 14 + 20 + 8 + 100)?;
+        check::equal("destination", &seen.head[..6], to.as_slice())?;
+        check::equal("source", &seen.head[6..12], from.as_slice())?;
+        check::equal(
+            "protocol in the header",
+            &seen.head[12..14],
+            [8, 0].as_slice(),
+        )?;
+        check::equal("protocol", seen.protocol, libc::ETH_P_IP as u32)?;
+    }
+    Ok(())
+}
+
+/// L3 devices carry an Ethernet header of zeroes.
+fn length_and_header_in_l3(t: &Ctx) -> Result<()> {
+    let (duo, mut probes) = with_probes(t, Spec::l3(), &[PRIMARY, PEER])?;
+    traffic::udp_exchange(&duo.host, &duo.pod, POD4.into(), 100)?;
+    for slot in [0, 1] {
+        let seen = probes.seen(slot)?;
+        check::equal("len", seen.len, 14 + 20 + 8 + 100)?;
+        check::equal("addresses", &seen.head[..12], [0; 12].as_slice())?;
+        check::equal(
+            "protocol in the header",
+            &seen.head[12..14],
+            [8, 0].as_slice(),
+        )?;
+        check::equal("type", seen.pkt_type, PACKET_HOST)?;
+    }
+    Ok(())
+}
+
+/// tcx on either device stands outside netkit's own hook.
+fn hooks_around(t: &Ctx) -> Result<()> {
+    let duo = t.duo(Spec::l3())?;
+    let mut probes = Probes::load(3)?;
+    mprog::attach(
+        probes.fd(0)?,
+        duo.pair.primary,
+        TCX_EGRESS,
+        Place::default(),
+    )?;
+    mprog::attach(probes.fd(1)?, duo.pair.primary, PRIMARY, Place::default())?;
+    let ingress = probes.fd(2)?;
+    duo.pod.run(|| {
+        Ok(mprog::attach(
+            ingress,
+            duo.pair.peer,
+            TCX_INGRESS,
+            Place::default(),
+        )?)
+    })?;
+    traffic::udp_send(&duo.host, POD4.into(), 100)?;
+    check::equal("order", probes.order()?, [0, 1, 2])?;
+    let mut ifindexes = Vec::new();
+    for slot in 0..3 {
+        ifindexes.push(probes.seen(slot)?.ifindex);
+    }
+    let pair = duo.pair;
+    check::equal("devices", ifindexes, [pair.primary, pair.peer, pair.peer])
+}
+
+/// A frame to `mac` as its type comes out in the program.
+fn type_of(duo: &Duo, probes: &mut Probes, mac: &[u8]) -> Result<u32> {
+    probes.reset()?;
+    let frame = [mac, &[2, 0, 0, 0, 0, 9], &[8, 0], &[0; 46]].concat();
+    traffic::send_frame(&duo.host, duo.pair.primary, &frame)?;
+    let seen = probes.seen(0)?;
+    check::equal("packets", seen.count, 1)?;
+    Ok(seen.pkt_type)
+}
+
+fn type_by_destination(t: &Ctx) -> Result<()> {
+    for spec in [Spec::l2(), Spec::l3()] {
+        let (duo, mut probes) = with_probes(t, spec, &[PRIMARY])?;
+        let own = duo.pod.link("nk1")?.mac();
+        let cases: [(&[u8], u32); 4] = [
+            (&own, PACKET_HOST),
+            (&[0xff; 6], PACKET_BROADCAST),
+            (&[1, 0, 0x5e, 0, 0, 1], PACKET_MULTICAST),
+            (&[2, 9, 9, 9, 9, 9], PACKET_OTHERHOST),
+        ];
+        for (mac, expected) in cases {
+            let got = type_of(&duo, &mut probes, mac)?;
+            check::equal(&format!("type of {mac:02x?}"), got, expected)?;
+        }
+        duo.host.del_link(duo.pair.primary)?;
+    }
+    Ok(())
+}
+
+/// A program's word on the type is kept, whatever the address says.
+fn type_set_by_program(t: &Ctx) -> Result<()> {
+    for spec in [Spec::l2(), Spec::l3()] {
+        let duo = t.duo(spec)?;
+        // ARP first, while nothing meddles.
+        traffic::udp_arrives(&duo.host, &duo.pod, POD4.into(), true)?;
+        let mut probes = Probes::load(2)?;
+        let rule = Rule {
+            verdict: PASS,
+            protocol: libc::ETH_P_IP as u32,
+            set_type: PACKET_MULTICAST,
+            ..Rule::default()
+        };
+        probes.rule(0, rule)?;
+        mprog::attach(probes.fd(0)?, duo.pair.primary, PRIMARY, Place::default())?;
+        let ingress = probes.fd(1)?;
+        duo.pod.run(|| {
+            Ok(mprog::attach(
+                ingress,
+                duo.pair.peer,
+                TCX_INGRESS,
+                Place::default(),
+            )?)
+        })?;
+        traffic::udp_send(&duo.host, POD4.into(), 10)?;
+        check::equal("type", probes.seen(1)?.pkt_type, PACKET_MULTICAST)?;
+        duo.host.del_link(duo.pair.primary)?;
+    }
+    Ok(())
+}
+
+/// TCP's large segments cross as they are.
+fn segments(t: &Ctx) -> Result<()> {
+    for spec in [Spec::l2(), Spec::l3()] {
+        let (duo, mut probes) = with_probes(t, spec, &[PRIMARY])?;
+        traffic::tcp_exchange(&duo.host, &duo.pod, POD4.into(), 1_000_000)?;
+        let seen = probes.seen(0)?;
+        check::that("larger than the MTU", seen.max_len > 10_000)?;
+        check::that("not beyond 64 KiB", seen.max_len <= 65_536 + 14)?;
+        check::that("few packets", seen.count < 600)?;
+        duo.host.del_link(duo.pair.primary)?;
+    }
+    Ok(())
+}
+
+/// Data in pages: a program sees the headers that the driver has pulled.
+fn paged_data(t: &Ctx) -> Result<()> {
+    let (duo, mut probes) = with_probes(t, Spec::l3(), &[PRIMARY])?;
+    duo.host.set_mtu(duo.pair.primary, 65535)?;
+    let file = tempfile()?;
+    file.set_len(40_000)?;
+    let socket = traffic::udp_sender(&duo.host, POD4.into())?;
+    let _receiver = traffic::udp_receiver(&duo.pod, POD4.into())?;
+    // sendfile on a datagram socket hands over pages instead of copying.
+    let sent = nix::sys::sendfile::sendfile64(&socket, &file, None, 40_000);
+    check::equal("sent", sent.context("sendfile")?, 40_000)?;
+    let seen = probes.seen(0)?;
+    check::that("a packet came", seen.count >= 1)?;
+    check::that("linear part holds the header", seen.linear >= 14)?;
+    check::that("not all is linear", u64::from(seen.linear) < seen.max_len)?;
+    check::equal("protocol", &seen.head[12..14], [8, 0].as_slice())
+}
+
+fn tempfile() -> Result<std::fs::File> {
+    let name = c"netkit-selftests";
+    let flags = nix::sys::memfd::MFdFlags::empty();
+    Ok(nix::sys::memfd::memfd_create(name, flags)?.into())
+}
+
+/// Frame sockets refuse what has no whole Ethernet header.
+fn short_frames(t: &Ctx) -> Result<()> {
+    let (duo, mut probes) = with_probes(t, Spec::l2(), &[PRIMARY])?;
+    for len in [1, 6, 13] {
+        let answer = traffic::send_frame(&duo.host, duo.pair.primary, &vec![0; len]);
+        check::errno("short frame", answer, Errno::EINVAL)?;
+    }
+    check::equal("packets", probes.seen(0)?.count, 0)
+}
+
+/// A frame that is all header.
+fn least_frame(t: &Ctx) -> Result<()> {
+    for spec in [Spec::l2(), Spec::l3()] {
+        let (duo, mut probes) = with_probes(t, spec, &[PRIMARY])?;
+        let before = duo.pod.stats(duo.pair.peer)?;
+        let frame = [[0; 6].as_slice(), &[2, 0, 0, 0, 0, 9], &[8, 0]].concat();
+        let answer = traffic::send_frame(&duo.host, duo.pair.primary, &frame);
+        t.same("answer", format!("{answer:?}"));
+        let seen = probes.seen(0)?;
+        let counted = duo.pod.stats(duo.pair.peer)?.since(&before);
+        t.same("seen", format!("{} of {}", seen.count, seen.len));
+        t.same("counted", format!("{counted:?}"));
+        duo.host.del_link(duo.pair.primary)?;
+    }
+    Ok(())
+}
+
+/// A frame socket may send no more than the MTU, VLAN tag aside.
+fn larger_than_the_mtu(t: &Ctx) -> Result<()> {
+    let duo = t.duo(Spec::l2())?;
+    for (len, expected) in [(1514, None), (1515, Some(Errno::EMSGSIZE))] {
+        let mut frame = vec![0xff; len];
+        frame[12..14].copy_from_slice(&[8, 0]);
+        let answer = traffic::send_frame(&duo.host, duo.pair.primary, &frame);
+        check::equal(&format!("{len} bytes"), answer.err(), expected)?;
+    }
+    // The peer may have a smaller MTU and still takes what comes.
+    duo.pod.set_mtu(duo.pair.peer, 576)?;
+    let before = duo.pod.stats(duo.pair.peer)?;
+    let mut frame = vec![0xff; 1514];
+    frame[12..14].copy_from_slice(&[8, 0]);
+    traffic::send_frame(&duo.host, duo.pair.primary, &frame)?;
+    let counted = duo.pod.stats(duo.pair.peer)?.since(&before);
+    t.same("counted", format!("{counted:?}"));
+    Ok(())
+}
+
+/// Across namespaces a packet's departure time does not count.
+fn timestamp_is_cleared(t: &Ctx) -> Result<()> {
+    let (duo, mut probes) = with_probes(t, Spec::l3(), &[PRIMARY])?;
+    traffic::tcp_exchange(&duo.host, &duo.pod, POD4.into(), 10_000)?;
+    let seen = probes.seen(0)?;
+    check::that("packets came", seen.count > 0)?;
+    check::equal("timestamp", seen.tstamp, 0)
+}
+
+/// Only what is for the peer gets to its sockets in L2 mode.
+fn frame_to_each_mac(t: &Ctx) -> Result<()> {
+    let duo = t.duo(Spec::l2())?;
+    let receiver = traffic::udp_receiver(&duo.pod, POD4.into())?;
+    receiver.set_nonblocking(true)?;
+    let own = duo.pod.link("nk1")?.mac();
+    let cases: [(&[u8], bool); 3] = [
+        (&own, true),
+        (&[0xff; 6], true),
+        (&[2, 9, 9, 9, 9, 9], false),
+    ];
+    for (mac, expected) in cases {
+        let frame = traffic::udp_frame(mac, HOST4, POD4, b"netkit")?;
+        traffic::send_frame(&duo.host, duo.pair.primary, &frame)?;
+        let mut buffer = [0; 16];
+        let got = receiver
+            .recv(&mut buffer)
+            .is_ok_and(|len| &buffer[..len] == b"netkit");
+        check::equal(&format!("to {mac:02x?}"), got, expected)?;
+    }
+    Ok(())
+}
