@@ -8,6 +8,8 @@
 #   cargo/, home/    cargo's downloads, and HOME within the root folder
 #   log/             the long output of the steps of scripts/setup
 
+PATH=$PATH:/usr/sbin:/sbin     # chroot and the like are not in every user's path
+
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 cache=${NETKIT_RS_CACHE:-${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/netkit-rs}
 suite=trixie

@@ -13,11 +13,11 @@ inside_environment() {
         NETKIT_RS_INSIDE=1 NETKIT_RS_NATIVE=1 "NETKIT_RS_CACHE=$inside_cache"
         "NETKIT_RS_KVERSION=$release" "NETKIT_RS_KPACKAGE=$package_version"
         "NETKIT_RS_KSRC=$tree/source" "NETKIT_RS_KBUILD=$tree/build" "NETKIT_RS_KIMAGE=/usr/lib/modules/$release/vmlinuz"
-        DEBIAN_FRONTEND=noninteractive
+        "NETKIT_RS_OUTSIDE=$checkout:$cache:$root" DEBIAN_FRONTEND=noninteractive
     )
     for name in $(compgen -e); do
         case $name in
-            NETKIT_RS_CACHE | NETKIT_RS_NATIVE | NETKIT_RS_INSIDE | NETKIT_RS_K*) ;;
+            NETKIT_RS_CACHE | NETKIT_RS_NATIVE | NETKIT_RS_INSIDE | NETKIT_RS_OUTSIDE | NETKIT_RS_K*) ;;
             *_proxy | *_PROXY | NETKIT_RS_* | CARGO_HTTP_* | CARGO_NET_* | CARGO_TERM_* | CARGO_BUILD_* | \
                 CLIPPY | V | CI | RUST_BACKTRACE | RUSTFLAGS | COLUMNS) environment+=("$name=${!name}") ;;
         esac

@@ -6,15 +6,23 @@
 # What may help when a step fails, for the message; set before a step that knows.
 hint=''
 
+interrupted() {
+    if kill -- "-$1" 2>/dev/null; then wait "$1" 2>/dev/null || die "interrupted during: $2 (run it again to go on)"; fi
+    die "interrupted after: $2 (run it again to go on)"
+}
+
 # step NAME "what it does" COMMAND…
 step() {
     local name=$1 what=$2 log=$cache/log/$1.log start=$SECONDS pid status=0
     shift 2
     mkdir -p "$cache/log"
+    # In a process group of its own, which an interrupted set-up takes along: nothing goes on writing behind the next run's
+    # back. (If even that fails, it holds on to the lock.)
+    set -m
     "$@" >"$log" 2>&1 </dev/null &
     pid=$!
-    # A killed set-up takes its step along: nothing goes on writing behind the next run's back.
-    trap 'kill "$pid" 2>/dev/null; wait "$pid" 2>/dev/null; die "interrupted during: $what (run it again to go on)"' INT TERM HUP
+    set +m
+    trap 'interrupted "$pid" "$what"' INT TERM HUP
     printf 'netkit-rs: %s …' "$what" >&2
     [ -t 2 ] || echo >&2
     while kill -0 "$pid" 2>/dev/null; do
