@@ -25,6 +25,7 @@
 #include <net/netlink.h>
 #include <net/rtnetlink.h>
 #include <net/xdp.h>
+#include <net/xdp_sock_drv.h>
 
 /* The built-in driver's tables: `static` in drivers/net/netkit.c, reached by livepatch relocation. */
 extern struct rtnl_link_ops netkit_link_ops;
@@ -44,6 +45,7 @@ static const netdev_features_t RUST_CONST_HELPER_NETIF_F_HW_VLAN_CTAG_RX = NETIF
 static const netdev_features_t RUST_CONST_HELPER_NETIF_F_HW_VLAN_STAG_TX = NETIF_F_HW_VLAN_STAG_TX;
 static const netdev_features_t RUST_CONST_HELPER_NETIF_F_HW_VLAN_STAG_RX = NETIF_F_HW_VLAN_STAG_RX;
 static const gfp_t RUST_CONST_HELPER_GFP_ATOMIC = GFP_ATOMIC;
+static const u32 RUST_CONST_HELPER_NETDEV_XDP_ACT_XSK = NETDEV_XDP_ACT_XSK;
 
 #include "shims.h"
 

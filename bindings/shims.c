@@ -22,6 +22,7 @@
 #include <linux/sched.h>
 #include <linux/skbuff.h>
 #include <net/netdev_lock.h>
+#include <net/netdev_rx_queue.h>
 #include <net/netlink.h>
 #include <net/rtnetlink.h>
 
@@ -158,6 +159,38 @@ __always_inline struct net_device *netkit_rs_first_net_device(struct net *net)
 __always_inline struct net_device *netkit_rs_next_net_device(struct net_device *dev)
 {
 	return next_net_device(dev);
+}
+
+__always_inline void netkit_rs_netdev_lock(struct net_device *dev)
+{
+	netdev_lock(dev);
+}
+
+__always_inline void netkit_rs_netdev_unlock(struct net_device *dev)
+{
+	netdev_unlock(dev);
+}
+
+__always_inline void netkit_rs_netdev_lock_ops(struct net_device *dev)
+{
+	netdev_lock_ops(dev);
+}
+
+__always_inline void netkit_rs_netdev_unlock_ops(struct net_device *dev)
+{
+	netdev_unlock_ops(dev);
+}
+
+__always_inline struct netdev_rx_queue *netkit_rs_netif_get_rx_queue(struct net_device *dev,
+								     unsigned int rxq)
+{
+	return __netif_get_rx_queue(dev, rxq);
+}
+
+__always_inline unsigned int
+netkit_rs_get_netdev_rx_queue_index(struct netdev_rx_queue *queue)
+{
+	return get_netdev_rx_queue_index(queue);
 }
 
 __always_inline struct bpf_net_context *netkit_rs_bpf_net_ctx_set(struct bpf_net_context *ctx)

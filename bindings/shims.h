@@ -65,4 +65,12 @@ void netkit_rs_warn_on_once(bool condition);
 struct net_device *netkit_rs_first_net_device(struct net *net);
 struct net_device *netkit_rs_next_net_device(struct net_device *dev);
 
+/* <net/netdev_lock.h>, <net/netdev_rx_queue.h> */
+void netkit_rs_netdev_lock(struct net_device *dev);
+void netkit_rs_netdev_unlock(struct net_device *dev);
+void netkit_rs_netdev_lock_ops(struct net_device *dev);
+void netkit_rs_netdev_unlock_ops(struct net_device *dev);
+struct netdev_rx_queue *netkit_rs_netif_get_rx_queue(struct net_device *dev, unsigned int rxq);
+unsigned int netkit_rs_get_netdev_rx_queue_index(struct netdev_rx_queue *queue);
+
 #endif

@@ -107,6 +107,25 @@ impl NetDevice {
         u32::from(state) == bindings::netdev_reg_state_NETREG_REGISTERED
     }
 
+    /// Whether the device is being unregistered: the notifiers are told.
+    pub(crate) fn is_unregistering(&self) -> bool {
+        // SAFETY: The device is valid. Others read the state without a lock, too: hence volatile.
+        let state = unsafe { (&raw const (*self.as_ptr()).reg_state).read_volatile() };
+        u32::from(state) == bindings::netdev_reg_state_NETREG_UNREGISTERING
+    }
+
+    /// Whether the device is on a list of devices to be unregistered (`unregister_netdevice_queued()`).
+    pub(crate) fn is_queued_to_unregister(&self, _rtnl: &Rtnl) -> bool {
+        // SAFETY: The device is valid, and RTNL held.
+        unsafe { bindings::unregister_netdevice_queued(self.as_ptr()) }
+    }
+
+    /// Whether there is a device underneath, hardware that is.
+    pub(crate) fn has_parent(&self) -> bool {
+        // SAFETY: The device is valid; the field is set before it is registered.
+        !unsafe { (*self.as_ptr()).dev.parent }.is_null()
+    }
+
     /// `netif_carrier_on()`.
     pub(crate) fn carrier_on(&self) {
         // SAFETY: The device is valid; callable from any context.

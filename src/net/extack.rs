@@ -6,7 +6,11 @@
 
 use super::netlink::Attr;
 use crate::bindings;
-use kernel::prelude::*;
+use kernel::{
+    fmt,
+    prelude::*,
+    str::CString, //
+};
 
 /// `struct netlink_ext_ack *`, which may be null: the kernel's own calls have nobody to tell.
 ///
@@ -35,6 +39,14 @@ impl ExtAck {
         // SAFETY: Null or valid by the type invariant; the text is NUL-terminated.
         unsafe { bindings::netkit_rs_nl_set_err_msg(self.0, text.as_char_ptr()) };
         err
+    }
+
+    /// `NL_SET_ERR_MSG_FMT()`. Where memory is short, the errno goes without a text.
+    pub(crate) fn error_fmt(&mut self, err: Error, text: fmt::Arguments<'_>) -> Error {
+        match CString::try_from_fmt(text) {
+            Ok(text) => self.error(err, &text),
+            Err(_) => err,
+        }
     }
 
     /// `NL_SET_ERR_MSG_ATTR()`: sets the text, and the attribute that it is about.

@@ -124,13 +124,22 @@ impl<'a> Request<'a> {
 pub(crate) struct KillList(*mut bindings::list_head);
 
 impl KillList {
-    /// `unregister_netdevice_queue()`. A device that is on a list already stays there.
-    pub(crate) fn push<T: Driver>(&mut self, dev: &Device<T>, _rtnl: &Rtnl) {
-        // SAFETY: The device is valid, and RTNL held.
-        if unsafe { bindings::unregister_netdevice_queued(dev.as_ptr()) } {
-            return;
+    /// Unregisters the devices that `f` puts on a list, all together (`unregister_netdevice_many()`).
+    pub(super) fn with(_rtnl: &Rtnl, f: impl FnOnce(&mut KillList)) {
+        let mut head: bindings::list_head = pin_init::zeroed();
+        let head = &raw mut head;
+        // SAFETY: The list is initialised here, and empty again before it goes: all of its devices are unregistered.
+        unsafe {
+            (*head).next = head;
+            (*head).prev = head;
+            f(&mut KillList(head));
+            bindings::unregister_netdevice_many(head);
         }
-        // SAFETY: As above; the list is valid by the type invariant.
+    }
+
+    /// `unregister_netdevice_queue()`. A device that is on a list already moves to the end of this one.
+    pub(crate) fn push<T: Driver>(&mut self, dev: &Device<T>, _rtnl: &Rtnl) {
+        // SAFETY: The device is valid, RTNL held, and the list valid by the type invariant.
         unsafe { bindings::unregister_netdevice_queue(dev.as_ptr(), self.0) };
     }
 }

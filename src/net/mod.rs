@@ -12,12 +12,15 @@ pub(crate) mod extack;
 pub(crate) mod link;
 pub(crate) mod namespace;
 pub(crate) mod netlink;
+pub(crate) mod notifier;
 pub(crate) mod once;
 pub(crate) mod ops;
+pub(crate) mod queue;
 pub(crate) mod rcu;
 pub(crate) mod rtnl;
 pub(crate) mod setup;
 pub(crate) mod skb;
+pub(crate) mod xdp;
 
 use crate::bindings;
 

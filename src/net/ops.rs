@@ -8,9 +8,11 @@ use super::{
     device::Device,
     ethtool,
     namespace::Net,
+    queue::{self, QueueDriver},
     rcu::{Entered, ReadSide},
     rtnl::Rtnl,
-    skb::SkBuff, //
+    skb::SkBuff,
+    xdp, //
 };
 use crate::{
     bindings,
@@ -51,8 +53,7 @@ impl LinkStats<'_> {
 
 /// A driver of network devices.
 ///
-/// The callbacks run under RTNL where they get the evidence, otherwise as each says. One that the trait gives a
-/// default is not in the table unless the driver overrides it.
+/// The callbacks run under RTNL where they get the evidence, otherwise as each says.
 pub(crate) trait Driver: Sized + 'static {
     /// The driver's part of each device. It starts as zeroes, and is shared between all that use the device.
     type Private: HasMprog + Zeroable + Sync;
@@ -62,6 +63,9 @@ pub(crate) trait Driver: Sized + 'static {
 
     /// The driver's one operations table: devices are recognised by its address.
     fn ops() -> &'static Ops<Self>;
+
+    /// `ndo_uninit`: the device goes; its programs and links are off it already.
+    fn uninit(dev: &Device<Self>, rtnl: &Rtnl);
 
     /// `ndo_open`: the administrator brings the device up.
     fn open(dev: &Device<Self>, rtnl: &Rtnl) -> Result;
@@ -98,27 +102,39 @@ pub(crate) trait Driver: Sized + 'static {
 pub(crate) struct Ops<T> {
     netdev: bindings::net_device_ops,
     ethtool: bindings::ethtool_ops,
+    queue_mgmt: bindings::netdev_queue_mgmt_ops,
     _driver: PhantomData<fn() -> T>,
 }
 
 // SAFETY: The tables are never written to.
 unsafe impl<T> Sync for Ops<T> {}
 
-impl<T: Driver> Ops<T> {
+impl<T: QueueDriver> Ops<T> {
     pub(crate) const fn new() -> Self {
         Self {
-            netdev: Adapter::<T>::TABLE,
+            netdev: bindings::net_device_ops {
+                ndo_bpf: Some(xdp::Adapter::<T>::bpf),
+                ndo_xsk_wakeup: Some(xdp::Adapter::<T>::xsk_wakeup),
+                ..Adapter::<T>::TABLE
+            },
             ethtool: ethtool::Adapter::<T>::TABLE,
+            queue_mgmt: queue::Adapter::<T>::TABLE,
             _driver: PhantomData,
         }
     }
+}
 
+impl<T: Driver> Ops<T> {
     pub(crate) fn netdev_ops(&'static self) -> *const bindings::net_device_ops {
         &raw const self.netdev
     }
 
     pub(crate) fn ethtool_ops(&'static self) -> *const bindings::ethtool_ops {
         &raw const self.ethtool
+    }
+
+    pub(crate) fn queue_mgmt_ops(&'static self) -> *const bindings::netdev_queue_mgmt_ops {
+        &raw const self.queue_mgmt
     }
 }
 
@@ -159,7 +175,8 @@ impl<T: Driver> Adapter<T> {
     unsafe extern "C" fn uninit(dev: *mut bindings::net_device) {
         // SAFETY: By the function's safety requirement.
         let (dev, rtnl) = unsafe { (Device::<T>::from_raw(dev), Rtnl::assume()) };
-        dev.private().mprog().release_all(&rtnl);
+        dev.mprog().release_all(&rtnl);
+        T::uninit(dev, &rtnl);
     }
 
     /// # Safety

@@ -69,6 +69,7 @@ impl<T: Driver> Setup<T> {
             bindings::ether_setup(dev);
             (*dev).netdev_ops = T::ops().netdev_ops();
             (*dev).ethtool_ops = T::ops().ethtool_ops();
+            (*dev).queue_mgmt_ops = T::ops().queue_mgmt_ops();
             (*dev).set_pcpu_stat_type(bindings::netdev_stat_type_NETDEV_PCPU_STAT_TSTATS);
             (*dev).needs_free_netdev = true;
         }

@@ -19,10 +19,6 @@ use core::{
     mem::ManuallyDrop,
     ptr::NonNull, //
 };
-use kernel::{
-    error::to_result,
-    prelude::*, //
-};
 
 /// The room in front of a packet that drivers leave if nobody asks for more, in bytes (`NET_SKB_PAD`).
 pub(crate) fn default_headroom() -> u32 {
@@ -112,13 +108,13 @@ impl Frame {
         unsafe { (&raw mut (*self.as_ptr()).__bindgen_anon_4).cast() }
     }
 
-    /// Copies what of the packet user space still owns (`skb_orphan_frags(GFP_ATOMIC)`). `ENOMEM`.
+    /// Copies what of the packet user space still owns (`skb_orphan_frags(GFP_ATOMIC)`). False if memory is short.
     #[inline(always)]
-    pub(crate) fn orphan_frags(&mut self) -> Result {
+    pub(crate) fn orphan_frags(&mut self) -> bool {
         // SAFETY: The packet is valid.
-        to_result(unsafe {
-            bindings::netkit_rs_skb_orphan_frags(self.as_ptr(), bindings::GFP_ATOMIC)
-        })
+        let err =
+            unsafe { bindings::netkit_rs_skb_orphan_frags(self.as_ptr(), bindings::GFP_ATOMIC) };
+        err == 0
     }
 
     /// Forgets what the packet knows of where it came from, but keeps what may go along to another namespace

@@ -32,6 +32,11 @@ impl Driver for Netkit {
         &OPS
     }
 
+    /// `netkit_uninit()`.
+    fn uninit(dev: &Device<Self>, rtnl: &Rtnl) {
+        dev.unlease_rx_queues(rtnl);
+    }
+
     /// `netkit_open()`: a pair has a carrier once both ends are up. `ENOTCONN` where the other end is gone.
     fn open(dev: &Device<Self>, rtnl: &Rtnl) -> Result {
         let nk = dev.private();

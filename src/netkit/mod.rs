@@ -14,6 +14,7 @@
 //! | `pair.rs` | `netkit_link_ops`: create, change, dump, delete |
 //! | `manage.rs` | `netkit_prog_attach()`, `…_detach()`, `…_query()`, `netkit_link_attach()` |
 //! | `link.rs` | `netkit_link_lops`: what a BPF link does |
+//! | `queue.rs` | `netkit_queue_mgmt_ops`, `netkit_xsk()`, `netkit_netdev_notifier`: leased queues |
 
 #![forbid(unsafe_code)]
 
@@ -21,6 +22,7 @@ mod device;
 mod link;
 mod manage;
 mod pair;
+mod queue;
 mod settings;
 mod xmit;
 
@@ -34,6 +36,7 @@ use crate::{
     net::{
         builtin::Replaced,
         link::LinkOps,
+        notifier,
         once::Once,
         ops::Ops,
         rcu::RcuDevice, //
@@ -42,11 +45,14 @@ use crate::{
 use core::mem::offset_of;
 use kernel::prelude::*;
 
-/// `netkit_netdev_ops`, `netkit_ethtool_ops`.
+/// `netkit_netdev_ops`, `netkit_ethtool_ops`, `netkit_queue_mgmt_ops`.
 static OPS: Ops<Netkit> = Ops::new();
 
 /// `netkit_link_ops`.
 static LINK_OPS: LinkOps<Netkit> = LinkOps::new();
+
+/// `netkit_netdev_notifier`.
+static NOTIFIER: notifier::Block<queue::Lessors> = notifier::Block::new();
 
 /// The functions of the built-in driver that the rest of the kernel calls by name or through its link operations.
 static PATCH: klp::Patch<10> = klp::Patch::new(klp::Func::table(
@@ -56,13 +62,17 @@ static PATCH: klp::Patch<10> = klp::Patch::new(klp::Func::table(
 
 /// The loaded module.
 pub(crate) struct Module {
+    // Dropped in this order.
+    _notifier: notifier::Registration<queue::Lessors>,
     _replaced: Replaced<Netkit>,
 }
 
 impl klp::Livepatch for Module {
     fn prepare() -> Result<Self> {
+        let replaced = Replaced::replace(&LINK_OPS)?;
         Ok(Self {
-            _replaced: Replaced::replace(&LINK_OPS)?,
+            _notifier: NOTIFIER.register()?,
+            _replaced: replaced,
         })
     }
 

@@ -187,7 +187,10 @@ impl LinkDriver for Netkit {
         kill.push(dev, rtnl);
         if let Some(peer) = peer {
             peer.private().peer.clear(rtnl);
-            kill.push(peer, rtnl);
+            // Moved off somebody's list, it would lead whoever walks that astray.
+            if !peer.is_queued_to_unregister(rtnl) {
+                kill.push(peer, rtnl);
+            }
         }
     }
 
@@ -272,6 +275,9 @@ fn new_primary<'a>(
             .map_or(NAME_PATTERN, |attr| attr.ifname()),
     );
     configure(&dev, settings, &settings.primary, true);
+    if settings.pairing == Pairing::Single {
+        dev.announce_xsk();
+    }
 
     let dev = dev.register(rtnl)?;
     activate(&dev, settings.mode, rtnl);

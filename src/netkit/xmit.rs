@@ -57,7 +57,9 @@ fn forward(
         .filter(|peer| peer.is_up())
         .ok_or(Dropped)?;
     let mut frame = skb.into_frame().ok_or(Dropped)?;
-    frame.orphan_frags().map_err(|_| Dropped)?;
+    if !frame.orphan_frags() {
+        return Err(Dropped);
+    }
 
     prep_forward(&mut frame, dev, peer);
     frame.enter(peer, rcu);

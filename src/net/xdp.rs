@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! AF_XDP sockets on a device's queues (`ndo_bpf`, `ndo_xsk_wakeup`), passed on to another device.
+//!
+//! C headers: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h),
+//! [`include/net/xdp_sock_drv.h`](srctree/include/net/xdp_sock_drv.h)
+
+use super::{
+    device::{Device, NetDevice},
+    link::{LinkDriver, NewDevice},
+    queue::{LockGuard, QueueDriver, RxQueue}, //
+};
+use crate::bindings;
+use core::marker::PhantomData;
+use kernel::{
+    error::{from_result, to_result},
+    ffi::c_int,
+    prelude::*, //
+};
+
+/// What a device must be able to do for sockets in zero-copy mode.
+const ACT_XSK: u32 = bindings::NETDEV_XDP_ACT_XSK;
+
+/// `XDP_SETUP_XSK_POOL`: a pool of buffers for a queue, or the end of one.
+///
+/// # Invariants
+///
+/// The request is of this kind.
+pub(crate) struct PoolSetup<'a>(&'a bindings::netdev_bpf);
+
+impl PoolSetup<'_> {
+    fn fields(&self) -> &bindings::netdev_bpf__bindgen_ty_1__bindgen_ty_3 {
+        // SAFETY: By the type invariant.
+        unsafe { &self.0.__bindgen_anon_1.xsk }
+    }
+
+    /// The queue of the device that the request is for.
+    pub(crate) fn queue(&self) -> u32 {
+        self.fields().queue_id.into()
+    }
+
+    /// There is a pool to be set up, rather than one to be taken away.
+    pub(crate) fn is_setup(&self) -> bool {
+        !self.fields().pool.is_null()
+    }
+
+    /// Passes the request on to the device of `queue`, whose locks are held (`ndo_bpf`).
+    pub(crate) fn forward(&self, queue: &RxQueue<'_>, _lock: &LockGuard<'_>) -> Result {
+        let dev = queue.device();
+        let mut request = *self.0;
+        request.__bindgen_anon_1.xsk.queue_id = queue.index() as u16;
+        // SAFETY: The device is valid, and its operations do not change.
+        let ndo_bpf = unsafe { (*(*dev.as_ptr()).netdev_ops).ndo_bpf }.ok_or(EOPNOTSUPP)?;
+        // SAFETY: The device is valid, its lock is held, and RTNL by the caller of the callback that got the
+        // request; the pool in it is valid meanwhile.
+        to_result(unsafe { ndo_bpf(dev.as_ptr(), &mut request) })
+    }
+}
+
+impl NetDevice {
+    /// Whether the driver has all operations for sockets in zero-copy mode.
+    pub(crate) fn has_xsk_operations(&self) -> bool {
+        // SAFETY: The device is valid, and its operations do not change.
+        let ops = unsafe { &*(*self.as_ptr()).netdev_ops };
+        ops.ndo_bpf.is_some() && ops.ndo_xdp_xmit.is_some() && ops.ndo_xsk_wakeup.is_some()
+    }
+
+    /// Whether the device can serve sockets in zero-copy mode right now.
+    pub(crate) fn has_xsk_features(&self, _lock: &LockGuard<'_>) -> bool {
+        // SAFETY: The device is valid, and its lock held.
+        unsafe { (*self.as_ptr()).xdp_features & ACT_XSK == ACT_XSK }
+    }
+
+    /// Channels that memory providers need (`dev_get_min_mp_channel_count()`).
+    pub(crate) fn min_mp_channel_count(&self, _lock: &LockGuard<'_>) -> u32 {
+        // SAFETY: The device is valid, and its lock held.
+        unsafe { bindings::dev_get_min_mp_channel_count(self.as_ptr()) }
+    }
+}
+
+impl RxQueue<'_> {
+    /// Wakes the driver of the queue up (`ndo_xsk_wakeup`).
+    pub(crate) fn xsk_wakeup(&self, flags: u32) -> Result {
+        let dev = self.device();
+        // SAFETY: The device is valid, and its operations do not change.
+        let wakeup = unsafe { (*(*dev.as_ptr()).netdev_ops).ndo_xsk_wakeup }.ok_or(EOPNOTSUPP)?;
+        // SAFETY: The device is valid, and has this queue; callable in any context.
+        to_result(unsafe { wakeup(dev.as_ptr(), self.index(), flags) })
+    }
+}
+
+impl<T: LinkDriver> NewDevice<'_, T> {
+    /// The device takes sockets in zero-copy mode (`xdp_set_features_flag(NETDEV_XDP_ACT_XSK)`).
+    pub(crate) fn announce_xsk(&self) {
+        // SAFETY: The device is valid, and not registered.
+        unsafe { bindings::xdp_set_features_flag(self.as_ptr(), ACT_XSK) };
+    }
+}
+
+/// The callbacks that C calls.
+pub(crate) struct Adapter<T>(PhantomData<T>);
+
+impl<T: QueueDriver> Adapter<T> {
+    /// # Safety
+    ///
+    /// `dev` must be a device of `T`, `request` valid; RTNL and the device's instance lock must be held.
+    pub(crate) unsafe extern "C" fn bpf(
+        dev: *mut bindings::net_device,
+        request: *mut bindings::netdev_bpf,
+    ) -> c_int {
+        // SAFETY: By the function's safety requirement.
+        let (dev, request) = unsafe { (Device::from_raw(dev), &*request) };
+        from_result(|| match request.command {
+            // INVARIANT: The command says so.
+            bindings::bpf_netdev_command_XDP_SETUP_XSK_POOL => {
+                T::setup_xsk_pool(dev, &PoolSetup(request)).map(|()| 0)
+            }
+            bindings::bpf_netdev_command_XDP_SETUP_PROG => Err(EOPNOTSUPP),
+            _ => Err(EINVAL),
+        })
+    }
+
+    /// # Safety
+    ///
+    /// `dev` must be a device of `T`.
+    pub(crate) unsafe extern "C" fn xsk_wakeup(
+        dev: *mut bindings::net_device,
+        queue: u32,
+        flags: u32,
+    ) -> c_int {
+        // SAFETY: By the function's safety requirement.
+        let dev = unsafe { Device::from_raw(dev) };
+        from_result(|| T::xsk_wakeup(dev, queue, flags).map(|()| 0))
+    }
+}

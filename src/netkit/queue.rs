@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Queues that a netkit device has on lease from a physical device.
+//!
+//! What is bound to such a queue, a socket's buffers or a provider of receive memory, is passed on to the physical
+//! device. If that goes, so do the netkit devices that lease from it.
+
+#![forbid(unsafe_code)]
+
+use super::{
+    Netkit,
+    NOTIFIER, //
+};
+use crate::net::{
+    device::{Device, NetDevice},
+    extack::ExtAck,
+    link::LinkDriver,
+    notifier::{Block, Listener},
+    queue::{delete_lessees, Locked, QueueDriver},
+    rtnl::Rtnl,
+    xdp::PoolSetup, //
+};
+use kernel::prelude::*;
+
+impl QueueDriver for Netkit {
+    /// `netkit_queue_create()`. Of a pair only the peer leases queues, as the primary is the side that manages.
+    fn queue_create(dev: &Device<Self>, locked: &Locked<'_>, extack: &mut ExtAck) -> Result<u32> {
+        let nk = dev.private();
+        if !nk.is_single() && nk.primary.get() {
+            return Err(extack.error(EOPNOTSUPP, c"netkit can only lease against the peer device"));
+        }
+        let old = dev.real_num_rx_queues();
+        let new = old + 1;
+        dev.set_real_num_rx_queues(new, locked).map_err(|err| {
+            if new > dev.num_rx_queues() {
+                extack.error(err, c"netkit maximum queue limit reached")
+            } else {
+                let errno = err.to_errno();
+                extack.error_fmt(err, fmt!("netkit cannot create more queues err={errno}"))
+            }
+        })?;
+        Ok(old)
+    }
+
+    /// `netkit_xsk()`: for a single device, and for a queue that it leases.
+    fn setup_xsk_pool(dev: &Device<Self>, setup: &PoolSetup<'_>) -> Result {
+        if !dev.private().is_single() {
+            return Err(EOPNOTSUPP);
+        }
+        if setup.queue() >= dev.real_num_rx_queues() {
+            return Err(EINVAL);
+        }
+        let queue = dev.leased_rx_queue(setup.queue()).ok_or(EOPNOTSUPP)?;
+        let phys = queue.device();
+        if !phys.has_xsk_operations() {
+            return Err(EOPNOTSUPP);
+        }
+        let lock = phys.lock();
+        if setup.is_setup() {
+            if !phys.has_xsk_features(&lock) {
+                return Err(EOPNOTSUPP);
+            }
+            if phys.min_mp_channel_count(&lock) != 0 {
+                return Err(EBUSY);
+            }
+        }
+        setup.forward(&queue, &lock)
+    }
+
+    /// `netkit_xsk_wakeup()`.
+    fn xsk_wakeup(dev: &Device<Self>, queue: u32, flags: u32) -> Result {
+        if queue >= dev.real_num_rx_queues() {
+            return Err(EINVAL);
+        }
+        // A pool was set up, so that the physical device has the operation.
+        dev.leased_rx_queue(queue)
+            .ok_or(EOPNOTSUPP)?
+            .xsk_wakeup(flags)
+    }
+}
+
+/// `netkit_netdev_notifier`.
+pub(super) struct Lessors;
+
+impl Listener for Lessors {
+    fn block() -> &'static Block<Self> {
+        &NOTIFIER
+    }
+
+    /// `netkit_check_lease_unregister()`.
+    fn unregister(dev: &NetDevice, rtnl: &Rtnl) {
+        if dev.is_unregistering() && dev.has_parent() {
+            delete_lessees::<Netkit>(dev, rtnl, Netkit::dellink);
+        }
+    }
+}
