@@ -3,6 +3,7 @@
 //! tell the runner what it saw so that both drivers can be compared.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use anyhow::ensure;
 use anyhow::Result;
 
+use crate::check;
 use crate::netkit;
 use crate::netkit::Pair;
 use crate::netkit::Spec;
@@ -92,6 +94,14 @@ impl Ctx {
         Ok(duo)
     }
 
+    /// Two sightings of one name would hide one another.
+    pub fn check_labels(&self) -> Result<()> {
+        let same = self.same.borrow();
+        let labels: BTreeSet<&str> = same.iter().map(|(label, _)| label.as_str()).collect();
+        ensure!(labels.len() == same.len(), "two sightings have one label");
+        Ok(())
+    }
+
     /// No netkit device may outlive its deletion in any of the test's namespaces.
     pub fn finish(&self) -> Result<()> {
         for ns in self.spaces.take() {
@@ -115,7 +125,11 @@ impl Duo {
     pub fn addresses(&self, host: IpAddr, pod: IpAddr, prefix: u8) -> Result<()> {
         self.host.add_address(self.pair.primary, host, prefix)?;
         self.pod.add_address(self.pair.peer, pod, prefix)?;
-        Ok(())
+        // IPv6 finishes an address in the background, also one that needs no detection.
+        check::soon("addresses serve", || {
+            let here = self.host.is_local(host).unwrap_or(false);
+            Ok(here && self.pod.is_local(pod).unwrap_or(false))
+        })
     }
 
     pub fn up(&self) -> Result<()> {

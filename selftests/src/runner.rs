@@ -105,6 +105,7 @@ fn child(test: &Test, settings: &Settings, mut out: File) -> ! {
         let ctx = Ctx::new(&settings.module, settings.rounds)?;
         (test.run)(&ctx)?;
         ctx.finish()?;
+        ctx.check_labels()?;
         Ok(ctx.take_same())
     }));
     match result {

@@ -8,6 +8,7 @@ use netlink_packet_core::NLM_F_REPLACE;
 
 use super::attr::Attrs;
 use super::Answer;
+use super::Message;
 use super::Netlink;
 
 const NDA_DST: u16 = 1;
@@ -40,6 +41,20 @@ impl Netlink {
         payload.extend_from_slice(attrs.bytes());
         self.request(libc::RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &payload)
             .map(drop)
+    }
+
+    /// Whether packets for `ip` are delivered in this namespace.
+    pub fn is_local(&self, ip: IpAddr) -> Answer<bool> {
+        const RTM_TYPE: usize = 7;
+        let bits = 8 * octets(ip).len() as u8;
+        let mut payload = vec![family(ip), bits, 0, 0, 0, 0, 0, 0];
+        payload.extend_from_slice(&0u32.to_ne_bytes());
+        let mut attrs = Attrs::new();
+        attrs.put(libc::RTA_DST, &octets(ip));
+        payload.extend_from_slice(attrs.bytes());
+        let answer = self.request(libc::RTM_GETROUTE, 0, &payload)?;
+        let local = |message: &Message| message.payload.get(RTM_TYPE) == Some(&libc::RTN_LOCAL);
+        Ok(answer.iter().any(local))
     }
 
     /// A route to `to/prefix` over a device, through `via` if there is a next hop.

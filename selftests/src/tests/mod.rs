@@ -64,7 +64,10 @@ mod room;
 mod scrub;
 mod show;
 mod single;
+mod stacked;
+mod users;
 mod verdict;
+mod xdp;
 
 pub fn all() -> Vec<Test> {
     [
@@ -74,6 +77,7 @@ pub fn all() -> Vec<Test> {
         limits::tests(),
         change::tests(),
         delete::tests(),
+        users::tests(),
         show::tests(),
         policy::tests(),
         forward::tests(),
@@ -82,6 +86,8 @@ pub fn all() -> Vec<Test> {
         scrub::tests(),
         packet::tests(),
         redirect::tests(),
+        stacked::tests(),
+        xdp::tests(),
         big_tcp::tests(),
         attach::tests(),
         order::tests(),

@@ -157,23 +157,28 @@ fn come_and_go(ns: &Ns) -> Result<()> {
     }
 }
 
+/// Whoever comes first wins, and either way nothing breaks.
 fn load_against_a_creator(t: &Ctx) -> Result<()> {
-    let tries = 10 + t.rounds;
-    let mut refusals = 0;
+    const TRIES: u32 = 40;
+    let (mut refused, mut loaded) = (0, 0);
     meanwhile(come_and_go, |_| {
-        for _ in 0..tries {
+        for _ in 0..TRIES {
             match module::insert(&t.module) {
                 Ok(()) => {
+                    loaded += 1;
                     module::wait_loaded()?;
                     module::unload()?;
                 }
-                Err(Errno::EBUSY) => refusals += 1,
+                Err(Errno::EBUSY) => refused += 1,
                 Err(other) => bail!("loading answered {other}"),
+            }
+            if refused >= 5 && loaded >= 2 {
+                break;
             }
         }
         Ok(())
     })?;
-    check::that("refusals are no more than tries", refusals <= tries)?;
+    check::that("refused at least once", refused > 0)?;
     built_in_works(t)
 }
 

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Pairs among other devices: ports of a bridge, under macvlan, with a queueing
+//! discipline, and behind tc's redirect of packets that have no Ethernet header.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::process::Command;
+
+use anyhow::ensure;
+use anyhow::Context;
+use anyhow::Result;
+use nix::errno::Errno;
+
+use crate::bpf::mprog;
+use crate::bpf::mprog::Place;
+use crate::bpf::probe::Probes;
+use crate::bpf::PRIMARY;
+use crate::check;
+use crate::ctx::Ctx;
+use crate::ctx::POD4;
+use crate::netkit::Spec;
+use crate::nl::attr::Attrs;
+use crate::nl::link::ifinfomsg;
+use crate::nl::link::linkinfo;
+use crate::nl::link::Stats;
+use crate::traffic;
+
+tests![
+    bridge_between_pods,
+    macvlan_in_the_pod,
+    multicast_group,
+    queueing_discipline,
+    packets_shorter_than_a_header,
+];
+
+fn tc(args: &str) -> Result<()> {
+    let output = Command::new("tc").args(args.split(' ')).output();
+    let output = output.context("running tc")?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "tc {args}: {errors}");
+    Ok(())
+}
+
+fn bridge_between_pods(t: &Ctx) -> Result<()> {
+    let bridge = t.host.add_device("br0", "bridge")?;
+    t.host.up(bridge)?;
+    let (left, right) = (t.ns()?, t.ns()?);
+    for (ns, name, n) in [(&left, "a", 1), (&right, "b", 2)] {
+        let pair = Spec::l2().create_as(name, "eth0", &t.host, ns)?;
+        t.host.set_master(pair.primary, bridge)?;
+        t.host.up(pair.primary)?;
+        ns.add_address(pair.peer, [10, 6, 0, n].into(), 24)?;
+        ns.up(pair.peer)?;
+        t.host.running(pair.primary)?;
+        ns.running(pair.peer)?;
+    }
+    // A port learns and forwards at once where there is no spanning tree.
+    check::soon("a datagram crosses the bridge", || {
+        traffic::udp_arrives(&left, &right, [10, 6, 0, 2].into(), false)
+    })?;
+    traffic::udp_exchange(&left, &right, [10, 6, 0, 2].into(), 1000)?;
+    traffic::tcp_exchange(&right, &left, [10, 6, 0, 1].into(), 200_000)
+}
+
+fn macvlan_in_the_pod(t: &Ctx) -> Result<()> {
+    let duo = t.duo(Spec::l2())?;
+    let mut attrs = linkinfo("macvlan", Some(&Attrs::new()));
+    attrs
+        .str(libc::IFLA_IFNAME, "mv0")
+        .u32(libc::IFLA_LINK, duo.pair.peer);
+    duo.pod.new_link(&ifinfomsg(0, 0, 0), &attrs)?;
+    let index = duo.pod.link("mv0")?.index;
+    duo.pod.add_address(index, [10, 7, 0, 2].into(), 24)?;
+    duo.host
+        .add_address(duo.pair.primary, [10, 7, 0, 1].into(), 24)?;
+    duo.pod.up(index)?;
+    duo.pod.running(index)?;
+    traffic::udp_exchange(&duo.host, &duo.pod, [10, 7, 0, 2].into(), 300)
+}
+
+fn multicast_group(t: &Ctx) -> Result<()> {
+    for spec in [Spec::l2(), Spec::l3()] {
+        let duo = t.duo(spec)?;
+        let group = std::net::Ipv4Addr::new(239, 1, 2, 3);
+        let receiver = traffic::udp_receiver(&duo.pod, group.into())?;
+        receiver.join_multicast_v4(&group, &POD4)?;
+        receiver.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
+        duo.host
+            .add_route(group.into(), 32, duo.pair.primary, None)?;
+        traffic::udp_send(&duo.host, group.into(), 20)?;
+        let mut buffer = [0; 64];
+        check::equal("bytes", receiver.recv(&mut buffer)?, 20)?;
+        duo.host.del_link(duo.pair.primary)?;
+    }
+    Ok(())
+}
+
+fn queueing_discipline(t: &Ctx) -> Result<()> {
+    let duo = t.duo(Spec::l3())?;
+    tc("qdisc add dev nk0 root pfifo limit 100")?;
+    traffic::udp_exchange(&duo.host, &duo.pod, POD4.into(), 1000)?;
+    traffic::tcp_exchange(&duo.host, &duo.pod, POD4.into(), 500_000)?;
+    tc("qdisc del dev nk0 root")?;
+    traffic::udp_exchange(&duo.host, &duo.pod, POD4.into(), 1000)
+}
+
+/// A tun device without Ethernet headers, and a writer of its packets.
+fn tun() -> Result<std::fs::File> {
+    const IFF_TUN: i16 = 1;
+    // Its device node comes with the driver.
+    let loaded = Command::new("modprobe").arg("tun").status();
+    let loaded = loaded.context("running modprobe")?;
+    ensure!(loaded.success(), "modprobe tun: {loaded}");
+    let tun = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/net/tun")
+        .context("/dev/net/tun")?;
+    // SAFETY: an all-zero ifreq is valid.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"tun0") {
+        *to = *from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = IFF_TUN;
+    // SAFETY: the descriptor is open and the request outlives the call.
+    let ret = unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETIFF, &request) };
+    Errno::result(ret).context("TUNSETIFF")?;
+    Ok(tun)
+}
+
+/// Below fourteen bytes there is nothing to pull: dropped before any program runs.
+fn packets_shorter_than_a_header(t: &Ctx) -> Result<()> {
+    let duo = t.duo(Spec::l2())?;
+    let mut probes = Probes::load(1)?;
+    mprog::attach(probes.fd(0)?, duo.pair.primary, PRIMARY, Place::default())?;
+    let mut tun = tun()?;
+    t.host.up(t.host.link("tun0")?.index)?;
+    tc("qdisc add dev tun0 clsact")?;
+    tc("filter add dev tun0 ingress matchall action mirred egress redirect dev nk0")?;
+    let before = duo.host.stats(duo.pair.primary)?;
+    for len in [1usize, 8, 13] {
+        // struct tun_pi: flags, then the protocol.
+        let packet = [[0, 0, 8, 0].as_slice(), &vec![0x45; len]].concat();
+        tun.write_all(&packet).context("writing to tun0")?;
+    }
+    let counted = || -> Result<Stats> { Ok(duo.host.stats(duo.pair.primary)?.since(&before)) };
+    check::soon("three drops", || Ok(counted()?.tx_dropped == 3))?;
+    check::equal("sent", counted()?.tx_packets, 0)?;
+    check::equal("program ran", probes.seen(0)?.count, 0)?;
+    // One more byte is a header, whatever stands in it.
+    tun.write_all(&[[0, 0, 8, 0].as_slice(), &[0x45; 14]].concat())?;
+    check::soon("the next one goes", || Ok(probes.seen(0)?.count == 1))?;
+    t.same("counted", format!("{:?}", counted()?));
+    Ok(())
+}
