@@ -138,8 +138,7 @@ impl Suspended {
 
 impl Drop for Suspended {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the table is not registered. The door is opened after this, so that none of
-        // its devices exists while the module goes on being unloaded by mistake of anyone.
+        // SAFETY: By the type invariant the table is not registered. It goes on refusing until `Closed` is dropped.
         if let Err(err) = to_result(unsafe { bindings::rtnl_link_register(table()) }) {
             pr_err!(
                 "cannot register the built-in driver again ({}): no netkit until the next boot\n",

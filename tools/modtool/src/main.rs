@@ -3,9 +3,10 @@
 //! The build steps of the module that Kbuild does not have.
 //!
 //! `layout` turns the BTF of the target kernel into constants that the module asserts its mirrored structs
-//! against. `post-link` makes the module's references to unexported symbols livepatch relocations.
+//! against. `names` finds the functions that get stable names. `post-link` makes the module's references to unexported symbols livepatch relocations.
 
 mod layout;
+mod names;
 mod post_link;
 
 use anyhow::Result;
@@ -27,6 +28,17 @@ enum Command {
         #[arg(long)]
         out: PathBuf,
     },
+    /// Write what objcopy renames so that the functions that C calls have stable names.
+    Names {
+        /// The wanted names, lines of `FILE CALLBACK NAME`.
+        #[arg(long)]
+        list: PathBuf,
+        /// The file of renames to write.
+        #[arg(long)]
+        out: PathBuf,
+        /// The object file.
+        object: PathBuf,
+    },
     /// Give the listed symbols of a linked module livepatch relocations, in place.
     PostLink {
         /// The names that may be resolved by livepatch, one a line.
@@ -43,6 +55,7 @@ enum Command {
 fn main() -> Result<()> {
     match Command::parse() {
         Command::Layout { btf, list, out } => layout::run(&btf, &list, &out),
+        Command::Names { list, out, object } => names::run(&object, &list, &out),
         Command::PostLink {
             symbols,
             symvers,
