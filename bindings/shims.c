@@ -280,9 +280,9 @@ __always_inline struct net *netkit_rs_current_net(void)
 	return current->nsproxy->net_ns;
 }
 
-__always_inline void *netkit_rs_rcu_dereference(void *const *slot)
+__always_inline void *netkit_rs_rcu_dereference_bh(void *const *slot)
 {
-	return rcu_dereference(*(void __rcu *const *)slot);
+	return rcu_dereference_check(*(void __rcu *const *)slot, rcu_read_lock_bh_held());
 }
 
 __always_inline void *netkit_rs_rtnl_dereference(void *const *slot)

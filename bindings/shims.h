@@ -56,7 +56,7 @@ struct net *netkit_rs_rtnl_newlink_peer_net(struct rtnl_newlink_params *params);
 
 /* <linux/rcupdate.h>, <linux/sched.h>, <linux/compiler.h> */
 struct net *netkit_rs_current_net(void);
-void *netkit_rs_rcu_dereference(void *const *slot);
+void *netkit_rs_rcu_dereference_bh(void *const *slot);
 void *netkit_rs_rtnl_dereference(void *const *slot);
 void netkit_rs_rcu_assign_pointer(void **slot, void *value);
 void netkit_rs_warn_on_once(bool condition);

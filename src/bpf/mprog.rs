@@ -97,7 +97,7 @@ impl<B> Mprog<B> {
         _read_side: &impl ReadSide,
     ) -> i32 {
         // SAFETY: The slot is a valid pointer to a pointer.
-        let entry = unsafe { bindings::netkit_rs_rcu_dereference(self.active.0.get().cast()) };
+        let entry = unsafe { bindings::netkit_rs_rcu_dereference_bh(self.active.0.get().cast()) };
         let entry: *mut Entry = entry.cast();
         if entry.is_null() {
             return default;

@@ -74,7 +74,7 @@ pub(crate) trait Driver: Sized + 'static {
     fn stop(dev: &Device<Self>, rtnl: &Rtnl) -> Result;
 
     /// `ndo_start_xmit`: sends a packet. Runs with bottom halves disabled, on several CPUs at once.
-    fn start_xmit(skb: SkBuff, dev: &Device<Self>) -> Transmit;
+    fn start_xmit(skb: SkBuff, dev: &Device<Self>, read_side: &impl ReadSide) -> Transmit;
 
     /// `ndo_set_rx_headroom`: somebody above wants `bytes` of room in front of packets, or the default if negative.
     fn set_rx_headroom(dev: &Device<Self>, bytes: i32);
@@ -207,7 +207,9 @@ impl<T: Driver> Adapter<T> {
     ) -> bindings::netdev_tx_t {
         // SAFETY: By the function's safety requirement.
         let (skb, dev) = unsafe { (SkBuff::from_raw(skb), Device::from_raw(dev)) };
-        match T::start_xmit(skb, dev) {
+        // SAFETY: Bottom halves are disabled until the function returns.
+        let read_side = unsafe { Entered::assume() };
+        match T::start_xmit(skb, dev, &read_side) {
             Transmit::Success => bindings::NET_XMIT_SUCCESS as bindings::netdev_tx_t,
             Transmit::Drop => bindings::NET_XMIT_DROP as bindings::netdev_tx_t,
         }

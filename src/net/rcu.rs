@@ -32,7 +32,8 @@ pub(crate) unsafe trait ReadSide {}
 // SAFETY: By its type invariant the guard holds the RCU read-side lock.
 unsafe impl ReadSide for rcu::Guard {}
 
-/// An RCU read-side critical section that the caller of a C callback entered.
+/// An RCU read-side critical section that the caller of a C callback entered, by `rcu_read_lock()` or, since these
+/// are one (v5.0), by disabling bottom halves.
 ///
 /// # Invariants
 ///
@@ -72,14 +73,14 @@ unsafe impl<T> Zeroable for RcuDevice<T> {}
 unsafe impl<T> Sync for RcuDevice<T> {}
 
 impl<T: Driver> RcuDevice<T> {
-    /// `rcu_dereference()`.
+    /// `rcu_dereference()`, `rcu_dereference_bh()`.
     #[inline(always)]
     pub(crate) fn dereference<'a>(
         &'a self,
         _read_side: &'a impl ReadSide,
     ) -> Option<&'a Device<T>> {
         // SAFETY: The slot is a valid pointer to a pointer.
-        let dev = unsafe { bindings::netkit_rs_rcu_dereference(self.0.get().cast()) };
+        let dev = unsafe { bindings::netkit_rs_rcu_dereference_bh(self.0.get().cast()) };
         // SAFETY: By the type invariant a non-null pointer is a device of `T`. It stays allocated for the
         // critical section: the reference is dropped in `clear()` only, while the device is registered or
         // after a grace period, and unregistration waits for another one before it frees.

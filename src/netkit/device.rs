@@ -62,8 +62,8 @@ impl Driver for Netkit {
     }
 
     #[inline(always)]
-    fn start_xmit(skb: SkBuff, dev: &Device<Self>) -> Transmit {
-        xmit(skb, dev)
+    fn start_xmit(skb: SkBuff, dev: &Device<Self>, read_side: &impl ReadSide) -> Transmit {
+        xmit(skb, dev, read_side)
     }
 
     /// `netkit_set_headroom()`: both ends get the larger of what is wanted from them.

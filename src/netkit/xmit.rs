@@ -17,25 +17,25 @@ use crate::{
     net::{
         device::Device,
         ops::Transmit,
+        rcu::ReadSide,
         skb::{Frame, SkBuff}, //
     }, //
 };
-use kernel::sync::rcu;
 
 /// The packet is gone, and has not been counted yet.
 struct Dropped;
 
 /// `netkit_xmit()`.
+///
+/// C takes `rcu_read_lock()` here. Senders have bottom halves disabled, which makes a read-side critical section
+/// already.
 #[inline(always)]
-pub(super) fn xmit(skb: SkBuff, dev: &Device<Netkit>) -> Transmit {
-    with_net_context(|context| {
-        let rcu = rcu::read_lock();
-        match forward(skb, dev, context, &rcu) {
-            Ok(()) => Transmit::Success,
-            Err(Dropped) => {
-                dev.count_tx_dropped();
-                Transmit::Drop
-            }
+pub(super) fn xmit(skb: SkBuff, dev: &Device<Netkit>, rcu: &impl ReadSide) -> Transmit {
+    with_net_context(|context| match forward(skb, dev, context, rcu) {
+        Ok(()) => Transmit::Success,
+        Err(Dropped) => {
+            dev.count_tx_dropped();
+            Transmit::Drop
         }
     })
 }
@@ -45,7 +45,7 @@ fn forward(
     skb: SkBuff,
     dev: &Device<Netkit>,
     context: &NetContext,
-    rcu: &rcu::Guard,
+    rcu: &impl ReadSide,
 ) -> Result<(), Dropped> {
     let nk = dev.private();
     let policy = nk.transit().policy.get() as i32;
