@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The module's file: where it lies, and the kernel it was built for.
+
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use anyhow::bail;
+use anyhow::Context;
+use anyhow::Result;
+use object::read::elf::ElfFile64;
+use object::Object;
+use object::ObjectSection;
+
+const NAME: &str = "netkit_rs.ko";
+
+/// The release of the running kernel (`uname -r`).
+pub fn running_release() -> Result<String> {
+    let uname = nix::sys::utsname::uname().context("uname")?;
+    Ok(uname.release().to_string_lossy().into_owned())
+}
+
+/// The module that was built with this very command (target/module next to target/release), else the one that is
+/// installed for the running kernel.
+pub fn default_path() -> Result<PathBuf> {
+    let exe = env::current_exe().context("cannot tell where this command lies")?;
+    let built = exe
+        .parent()
+        .and_then(Path::parent)
+        .map(|target| target.join("module").join(NAME));
+    if let Some(built) = built.filter(|path| path.is_file()) {
+        return Ok(built);
+    }
+    let installed = PathBuf::from(format!("/lib/modules/{}", running_release()?));
+    find(&installed).ok_or_else(|| {
+        anyhow!(
+            "there is no {NAME}: build it with `make` in the checkout, or name it (netkit-rs load FILE); it is neither \
+             next to this command nor under {}",
+            installed.display()
+        )
+    })
+}
+
+/// The first file of the module's name under a folder. Links are not followed: they lead to the kernel's headers.
+fn find(folder: &Path) -> Option<PathBuf> {
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).ok()?.flatten() {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                Ok(kind) if kind.is_file() && entry.file_name() == NAME => {
+                    return Some(entry.path())
+                }
+                _ => {}
+            }
+        }
+    }
+    None
+}
+
+/// Refuses a file that is not this module, or is one for another kernel: the loader's own words for that are in the
+/// kernel log only.
+pub fn check(path: &Path) -> Result<()> {
+    let bytes = fs::read(path).with_context(|| {
+        format!(
+            "cannot read the module {} (build it with `make`)",
+            path.display()
+        )
+    })?;
+    let info =
+        modinfo(&bytes).with_context(|| format!("{} is not a kernel module", path.display()))?;
+    if value(&info, "name") != Some("netkit_rs") {
+        bail!("{} is a kernel module, but not netkit_rs", path.display());
+    }
+    let built_for = release_of(value(&info, "vermagic").unwrap_or_default());
+    let running = running_release()?;
+    if built_for != running {
+        bail!(
+            "{} was built for kernel {built_for}, and {running} is running: boot that kernel, or build the module for \
+             this one (`make` builds for the newest kernel of its package; NETKIT_RS_KERNEL names another)",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+/// The strings of `.modinfo`, each `key=value`.
+fn modinfo(bytes: &[u8]) -> Result<Vec<String>> {
+    let elf = ElfFile64::<object::Endianness>::parse(bytes)?;
+    let section = elf
+        .section_by_name(".modinfo")
+        .ok_or_else(|| anyhow!("it has no section .modinfo"))?;
+    Ok(strings(section.data()?))
+}
+
+fn strings(data: &[u8]) -> Vec<String> {
+    data.split(|byte| *byte == 0)
+        .filter(|text| !text.is_empty())
+        .map(|text| String::from_utf8_lossy(text).into_owned())
+        .collect()
+}
+
+fn value<'a>(info: &'a [String], key: &str) -> Option<&'a str> {
+    info.iter()
+        .find_map(|entry| entry.strip_prefix(key)?.strip_prefix('='))
+}
+
+/// "7.3.4+deb13-amd64 SMP preempt mod_unload " begins with the release.
+fn release_of(vermagic: &str) -> &str {
+    vermagic.split(' ').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modinfo_strings() {
+        let info = strings(b"license=GPL v2\0\0name=netkit_rs\0vermagic=7.3.4+deb13-amd64 SMP \0");
+        assert_eq!(value(&info, "name"), Some("netkit_rs"));
+        assert_eq!(value(&info, "nam"), None);
+        let vermagic = value(&info, "vermagic").unwrap_or_default();
+        assert_eq!(release_of(vermagic), "7.3.4+deb13-amd64");
+    }
+
+    #[test]
+    fn not_a_module() {
+        assert!(modinfo(b"#!/bin/sh\n").is_err());
+        assert!(modinfo(b"").is_err());
+    }
+}

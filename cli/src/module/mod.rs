@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The driver's module in the running kernel: load, unload, status.
+//!
+//! netkit_rs.ko is a livepatch. The kernel only begins to put its functions in place when the module is loaded, and moves
+//! one process after the other; *loaded* means that this transition is over, and *unloaded* that it went all the way
+//! back and the module is out. Both directions wait for it, and both can be interrupted and taken up again.
+
+mod file;
+mod load;
+mod patch;
+mod status;
+mod unload;
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+use anyhow::bail;
+use anyhow::Context;
+use anyhow::Result;
+
+pub use file::default_path;
+pub use load::load;
+pub use status::status;
+pub use status::Driver;
+pub use status::Status;
+pub use unload::unload;
+pub use unload::Unloaded;
+
+const MODULE: &str = "/sys/module/netkit_rs";
+
+/// Whether the module is in the kernel, be it still on its way in or out.
+pub fn is_present() -> bool {
+    Path::new(MODULE).exists()
+}
+
+/// The module's reference count. An enabled livepatch holds one of them; devices and links hold none.
+pub fn references() -> Result<i32> {
+    let path = format!("{MODULE}/refcnt");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    text.trim()
+        .parse()
+        .with_context(|| format!("{path} holds no number: {text:?}"))
+}
+
+/// Reads a file of procfs or sysfs that need not be there.
+fn read_if_there(path: impl Into<PathBuf>) -> Result<Option<String>> {
+    let path = path.into();
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(None)
+        }
+        // A sysfs file whose object goes away while it is open.
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// What loading and unloading need alike.
+fn check_allowed(what: &str) -> Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!("{what} the module needs root: run the same command with sudo");
+    }
+    if read_if_there("/proc/sys/kernel/modules_disabled")?.as_deref() == Some("1") {
+        bail!("this kernel takes no module in or out until the next boot (sysctl kernel.modules_disabled is 1)");
+    }
+    Ok(())
+}

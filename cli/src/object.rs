@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0
+//! One program out of an object file, loaded by aya.
+
+use std::fs;
+use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+use anyhow::anyhow;
+use anyhow::bail;
+use anyhow::Context;
+use anyhow::Result;
+use aya::programs::Program;
+use aya::programs::ProgramError;
+use aya::programs::SchedClassifier;
+use aya::Ebpf;
+use netkit_aya::ProgramSymbol;
+
+/// Which program of the file.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    /// By the name of its function.
+    pub program: Option<String>,
+    /// By its section.
+    pub section: Option<String>,
+}
+
+/// A program in the kernel. Its maps live as long as it does.
+pub struct Loaded {
+    ebpf: Ebpf,
+    pub name: String,
+}
+
+impl Loaded {
+    /// Loads the chosen program of a file, and no other; without a choice, the only one.
+    pub fn from_file(path: &Path, choice: &Choice) -> Result<Self> {
+        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let file = || format!("the object file {}", path.display());
+        let name =
+            choose(&netkit_aya::programs(&bytes).with_context(file)?, choice).with_context(file)?;
+        let object = netkit_aya::aya_object(bytes).with_context(file)?;
+        let mut ebpf = Ebpf::load(&object).with_context(file)?;
+        let program = ebpf
+            .program_mut(&name)
+            .ok_or_else(|| anyhow!("aya finds no program {name}"))
+            .with_context(file)?;
+        classifier(program, &name)?
+            .load()
+            .map_err(|error| rejected(error, &name))?;
+        Ok(Self { ebpf, name })
+    }
+
+    pub fn fd(&self) -> Result<BorrowedFd<'_>> {
+        let program = self.ebpf.program(&self.name);
+        let program: &SchedClassifier = program
+            .ok_or_else(|| anyhow!("there is no program {}", self.name))?
+            .try_into()?;
+        Ok(program.fd()?.as_fd())
+    }
+
+    /// The kernel's id for the program.
+    pub fn id(&self) -> Result<u32> {
+        let program = self.ebpf.program(&self.name);
+        let program = program.ok_or_else(|| anyhow!("there is no program {}", self.name))?;
+        Ok(program.info()?.id())
+    }
+}
+
+fn classifier<'a>(program: &'a mut Program, name: &str) -> Result<&'a mut SchedClassifier> {
+    let kind = program.prog_type();
+    program.try_into().map_err(|_| {
+        anyhow!(
+            "the program {name} is of the type {kind:?}, and netkit takes tc programs: put it into a section `netkit/peer`, \
+             `netkit/primary` or `tc`"
+        )
+    })
+}
+
+/// The verifier's own words are what helps its author: all of them, when there are some.
+fn rejected(error: ProgramError, name: &str) -> anyhow::Error {
+    match error {
+        ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        } => {
+            let log = verifier_log.to_string();
+            match log.trim() {
+                "" => anyhow!("the kernel does not take the program {name}: {io_error}"),
+                log => anyhow!("the kernel does not take the program {name}: {io_error}; its verifier says:\n{log}"),
+            }
+        }
+        other => anyhow!(other).context(format!("the program {name}")),
+    }
+}
+
+fn choose(programs: &[ProgramSymbol], choice: &Choice) -> Result<String> {
+    let wanted = |program: &&ProgramSymbol| {
+        choice
+            .program
+            .as_ref()
+            .is_none_or(|name| *name == program.name)
+            && choice
+                .section
+                .as_ref()
+                .is_none_or(|name| *name == program.section)
+    };
+    let chosen: Vec<_> = programs.iter().filter(wanted).collect();
+    let list = || {
+        let list: Vec<_> = programs
+            .iter()
+            .map(|program| format!("{} (section {})", program.name, program.section))
+            .collect();
+        list.join(", ")
+    };
+    match chosen.as_slice() {
+        [one] => Ok(one.name.clone()),
+        [] if programs.is_empty() => bail!("it has no program"),
+        [] => bail!("it has no such program; it has {}", list()),
+        _ => bail!(
+            "it has several: choose one with --program or --section; it has {}",
+            list()
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file() -> Vec<ProgramSymbol> {
+        let program = |name: &str, section: &str| ProgramSymbol {
+            name: name.to_owned(),
+            section: section.to_owned(),
+        };
+        vec![
+            program("block", "netkit/peer"),
+            program("count", "tc"),
+            program("mark", "tc"),
+        ]
+    }
+
+    fn by(program: Option<&str>, section: Option<&str>) -> Result<String> {
+        let choice = Choice {
+            program: program.map(str::to_owned),
+            section: section.map(str::to_owned),
+        };
+        choose(&file(), &choice)
+    }
+
+    #[test]
+    fn one_of_several() -> Result<()> {
+        assert_eq!(by(Some("mark"), None)?, "mark");
+        assert_eq!(by(None, Some("netkit/peer"))?, "block");
+        assert_eq!(choose(&file()[..1], &Choice::default())?, "block");
+        Ok(())
+    }
+
+    #[test]
+    fn none_or_too_many() {
+        assert!(by(None, None).is_err());
+        assert!(by(None, Some("tc")).is_err());
+        assert!(by(Some("mark"), Some("netkit/peer")).is_err());
+        assert!(choose(&[], &Choice::default()).is_err());
+    }
+}
