@@ -171,7 +171,7 @@ fn refused(error: NetkitError, args: &Attach) -> Error {
 fn unpinned(error: NetkitError, pin: &Path) -> Error {
     let pin = pin.display();
     match error.raw_os_error() {
-        Some(libc::ENOENT | libc::ENOTDIR) => anyhow!("cannot pin at {pin}: there is no such folder, create it first; nothing is attached"),
+        Some(libc::ENOENT | libc::ENOTDIR) => anyhow!("cannot pin at {pin}: there is no such folder, create it first (`ip netns exec` hides /sys/fs/bpf: use `nsenter --net=/run/netns/NAME` there); nothing is attached"),
         Some(libc::EPERM | libc::EINVAL) => anyhow!("cannot pin at {pin}: it is not in a BPF file system (/sys/fs/bpf is one); nothing is attached"),
         _ => Error::new(error).context(format!("cannot pin at {pin}; nothing is attached")),
     }
