@@ -130,3 +130,34 @@ fn difference(c: &Sightings, rust: &Sightings) -> Option<String> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(text: &str) -> Sightings {
+        Sightings::from([("dump".to_owned(), text.to_owned())])
+    }
+
+    #[test]
+    fn the_same_is_no_difference() {
+        assert_eq!(difference(&seen("a\nb"), &seen("a\nb")), None);
+    }
+
+    #[test]
+    fn the_first_other_line_is_told() {
+        let told = difference(&seen("a\nb\nc"), &seen("a\nx\nc"));
+        assert_eq!(told.as_deref(), Some("dump differs: c \"b\", rust \"x\""));
+        let told = difference(&seen("a\nb"), &seen("a"));
+        assert_eq!(
+            told.as_deref(),
+            Some("dump differs: c \"b\", rust \"(end)\"")
+        );
+    }
+
+    #[test]
+    fn what_one_driver_lacks_is_told() {
+        let told = difference(&seen("a"), &Sightings::new());
+        assert_eq!(told.as_deref(), Some("dump: seen on one driver only"));
+    }
+}
