@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Measures the control path of one driver: pairs, programs, links, queries.
+
+use anyhow::bail;
+use anyhow::Context;
+use anyhow::Result;
+
+use crate::bed::Bed;
+use crate::bed::Mode;
+use crate::bed::Shape;
+use crate::bpf;
+use crate::bpf::Prog;
+use crate::busy::per_operation;
+use crate::nl::Netlink;
+use crate::raw::Driver;
+use crate::raw::Sample;
+use crate::raw::Unit;
+
+const RUNS: usize = 3;
+const MANY: usize = 63;
+
+fn sample(
+    scenario: &str,
+    driver: Driver,
+    count: u32,
+    mut operation: impl FnMut() -> Result<()>,
+) -> Result<Sample> {
+    // What the first time allocates for good is no part of the operation.
+    operation().with_context(|| format!("{scenario} on {}", driver.name()))?;
+    let mut runs = Vec::new();
+    for _ in 0..RUNS {
+        runs.push(per_operation(count, &mut operation)?);
+    }
+    println!("{scenario:32} {:6} {runs:9.0?}", driver.name());
+    Ok(Sample {
+        scenario: scenario.to_owned(),
+        driver,
+        unit: Unit::Operation,
+        generator: None,
+        runs,
+    })
+}
+
+pub fn measure(driver: Driver) -> Result<Vec<Sample>> {
+    let kind = if driver == Driver::Veth {
+        "veth"
+    } else {
+        "netkit"
+    };
+    let netlink = Netlink::open()?;
+    let mut samples = vec![sample("control/create-delete", driver, 40, || {
+        netlink.create(kind, "pair0")?;
+        netlink.delete("pair0")
+    })?];
+
+    let shape = Shape {
+        mode: Mode::L2,
+        far: true,
+        blackhole: false,
+    };
+    let bed = Bed::new(driver, shape)?;
+    let one = Prog::load("pass", 0)?;
+    let other = Prog::load("next", 0)?;
+    let mut many = Vec::new();
+    for _ in 0..MANY {
+        many.push(Prog::load("next", 0)?);
+    }
+    bed.at_hook(|ifindex, hook| {
+        samples.push(sample("control/attach-detach", driver, 200, || {
+            one.attach(ifindex, hook)?;
+            one.detach(ifindex, hook)
+        })?);
+        samples.push(sample("control/link-create-close", driver, 200, || {
+            one.link(ifindex, hook).map(drop)
+        })?);
+        let link = one.link(ifindex, hook)?;
+        samples.push(sample("control/link-update", driver, 200, || {
+            link.update(&other)?;
+            link.update(&one)
+        })?);
+        drop(link);
+        many.iter()
+            .try_for_each(|prog| prog.attach(ifindex, hook))?;
+        samples.push(sample("control/query-63", driver, 400, || {
+            match bpf::query(ifindex, hook)? as usize {
+                MANY => Ok(()),
+                count => bail!("{count} programs instead of {MANY}"),
+            }
+        })?);
+        many.iter().try_for_each(|prog| prog.detach(ifindex, hook))
+    })?;
+    bed.remove()?;
+    Ok(samples)
+}
