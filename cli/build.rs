@@ -19,6 +19,7 @@ fn main() {
         .expect("OUT_DIR lies in a target folder");
     let demo = target.join("demo");
     fs::create_dir_all(&demo).expect("the target folder must be writable");
+    println!("cargo::rustc-env=DEMO_OBJECTS={}", demo.display());
     println!("cargo::rerun-if-changed={SOURCES}");
     let mut compiled = 0;
     for entry in fs::read_dir(SOURCES).expect("demo/ must be readable") {

@@ -155,6 +155,32 @@ mod tests {
         Ok(())
     }
 
+    /// The demo's program, whose section aya refuses: its code and its debug information must arrive.
+    #[test]
+    fn sections_of_libbpf() -> Result<()> {
+        let object = fs::read(concat!(env!("DEMO_OBJECTS"), "/block_port.bpf.o"))?;
+        assert!(aya_obj::Object::parse(&object).is_err());
+        let listed = netkit_aya::programs(&object)?;
+        assert_eq!(choose(&listed, &Choice::default())?, "block_port");
+        assert_eq!(listed[0].section, "netkit/peer");
+
+        let object = netkit_aya::aya_object(object)?;
+        assert_eq!(
+            netkit_aya::programs(&object)?[0].section,
+            "classifier/netkit/peer"
+        );
+        // A second time there is nothing to do.
+        assert_eq!(netkit_aya::aya_object(object.clone())?, object);
+        let parsed = aya_obj::Object::parse(&object)?;
+        assert!(parsed.programs.contains_key("block_port"));
+        assert!(parsed.btf.is_some());
+        let functions: Vec<_> = parsed.functions.values().collect();
+        assert_eq!(functions.len(), 1);
+        assert_eq!(functions[0].func_info.func_info.len(), 1);
+        assert!(!functions[0].line_info.line_info.is_empty());
+        Ok(())
+    }
+
     #[test]
     fn none_or_too_many() {
         assert!(by(None, None).is_err());

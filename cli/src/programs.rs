@@ -75,6 +75,14 @@ fn load(source: &Source) -> Result<Loaded> {
     Loaded::from_file(&source.object, &choice)
 }
 
+/// The side to attach to, and whose packets that means.
+fn side(args: &Attach) -> (NetkitAttachType, &'static str) {
+    match args.peer {
+        true => (NetkitAttachType::Peer, "the peer sends"),
+        false => (NetkitAttachType::Primary, "the primary sends"),
+    }
+}
+
 pub fn attach(args: Attach) -> Result<()> {
     check_root()?;
     let device = device::primary(&args.dev)?;
@@ -85,10 +93,7 @@ pub fn attach(args: Attach) -> Result<()> {
         );
     }
     let program = load(&args.source)?;
-    let (side, packets) = match args.peer {
-        true => (NetkitAttachType::Peer, "the peer sends"),
-        false => (NetkitAttachType::Primary, "the primary sends"),
-    };
+    let (side, packets) = side(&args);
     let options = NetkitOptions {
         order: NetkitOrder::from(&args.order),
         expected_revision: args.revision,
@@ -157,7 +162,10 @@ fn open(pin: &Path) -> Result<NetkitLink> {
 fn refused(error: NetkitError, args: &Attach) -> Error {
     let dev = &args.dev;
     match error.raw_os_error() {
-        Some(libc::ESTALE) => anyhow!("the programs on {dev} have changed: they are not at the expected revision any more"),
+        Some(libc::ESTALE) => match netkit_aya::query(dev, side(args).0) {
+            Ok(now) => anyhow!("the programs on {dev} are at revision {}, which is not the expected one: somebody has changed them", now.revision),
+            Err(error) => Error::new(error).context(format!("the programs on {dev} are not at the expected revision")),
+        },
         Some(libc::ENOENT) => anyhow!("the program or link that --before or --after names is not attached there (`bpftool net` shows what is)"),
         Some(libc::ERANGE) => anyhow!("{dev} has as many programs as it can take: detach one first"),
         Some(libc::EEXIST) => anyhow!("the program is attached there already"),
