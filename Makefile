@@ -8,7 +8,7 @@ programs := target/release/netkit-rs
 vm_timeout ?= 1500
 
 .DEFAULT_GOAL := module
-.PHONY: module tools test demo check fmt rust-analyzer shell vm-shell load unload setup clean distclean help
+.PHONY: module tools test demo bench bench-docs check fmt rust-analyzer shell vm-shell load unload setup clean distclean help
 
 module: ## build target/module/netkit_rs.ko (the default; CLIPPY=1 lints it, too)
 	@$(inside) scripts/build-module
@@ -18,6 +18,16 @@ tools: ## build the programs around the module: netkit-rs, the selftests, modtoo
 
 test: module tools ## run the selftests in a VM, on the C driver and on ours
 	@scripts/vm --name test --timeout $(vm_timeout) -- target/release/netkit-selftests $(TEST_ARGS)
+
+# What was measured: the commit, and whether there is more than it.
+commit = $(shell git describe --always --dirty --abbrev=12)
+
+bench: module tools ## count instructions in a VM: C netkit, ours, veth; the result goes to target/bench
+	@scripts/vm --icount --name bench --timeout 3000 -- target/release/netkit-bench guest --commit '$(commit)' $(BENCH_ARGS)
+	@$(inside) target/release/netkit-bench report
+
+bench-docs: tools ## put the newest result of `make bench` into docs/
+	@$(inside) target/release/netkit-bench report --docs docs
 
 demo: module tools ## show a Rust netkit at work in a VM
 	@scripts/vm --name demo --timeout 300 -- demo/run

@@ -143,6 +143,11 @@ impl Bed {
         }
     }
 
+    /// Runs `f` in the namespace of b1.
+    pub fn in_far<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.ns.run(f)
+    }
+
     pub fn attach(&self, progs: &[Prog]) -> Result<()> {
         self.at_hook(|ifindex, hook| progs.iter().try_for_each(|prog| prog.attach(ifindex, hook)))
     }

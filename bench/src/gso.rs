@@ -25,6 +25,7 @@ use crate::pktgen::Run;
 
 const SEGMENT: usize = 1448;
 const PAYLOAD: usize = 45 * SEGMENT;
+const PAGE: usize = 4096;
 const WARM_UP: u64 = 64;
 const PACKETS: u64 = 8192;
 /// What is sent in all, for those who count at the other end.
@@ -55,13 +56,16 @@ impl Sender {
             socket,
             read,
             write,
-            payload: vec![0; PAYLOAD],
+            payload: vec![0x5a; PAYLOAD + PAGE],
         })
     }
 
     fn send(&self) -> Result<()> {
+        // A pipe holds sixteen pages, which is what the payload takes if it begins with one.
+        let start = self.payload.as_ptr().align_offset(PAGE);
+        let payload = &self.payload[start..start + PAYLOAD];
         let pages = libc::iovec {
-            iov_base: self.payload.as_ptr().cast_mut().cast(),
+            iov_base: payload.as_ptr().cast_mut().cast(),
             iov_len: PAYLOAD,
         };
         // SAFETY: the pipe gets references to the payload's pages, which are only read.

@@ -8,6 +8,7 @@ mod bed;
 mod bpf;
 mod busy;
 mod control;
+mod end_to_end;
 mod gso;
 mod module;
 mod netns;
@@ -50,6 +51,9 @@ enum Part {
         out: PathBuf,
         #[arg(long, default_value = "target/module/netkit_rs.ko")]
         module: PathBuf,
+        /// What the module was built from, for the record
+        #[arg(long, default_value = "unknown")]
+        commit: String,
         /// Only scenarios whose name holds this text
         #[arg(long)]
         filter: Option<String>,
@@ -61,9 +65,6 @@ enum Part {
         /// The folder for results.json, table.md and the plots
         #[arg(long, default_value = "target/bench")]
         out: PathBuf,
-        /// What the module was built from
-        #[arg(long, default_value = "unknown")]
-        commit: String,
         /// A folder whose performance.md gets the table and which gets the plots
         #[arg(long)]
         docs: Option<PathBuf>,
@@ -75,18 +76,17 @@ fn main() -> Result<()> {
         Part::Guest {
             out,
             module,
-            filter,
-        } => guest(&out, &module, filter.as_deref()),
-        Part::Report {
-            raw,
-            out,
             commit,
-            docs,
-        } => report::make(&raw, &out, &commit, docs.as_deref()),
+            filter,
+        } => {
+            let raw = guest(&module, commit, filter.as_deref())?;
+            raw.write(&out)
+        }
+        Part::Report { raw, out, docs } => report::make(&raw, &out, docs.as_deref()),
     }
 }
 
-fn guest(out: &Path, module: &Path, filter: Option<&str>) -> Result<()> {
+fn guest(module: &Path, commit: String, filter: Option<&str>) -> Result<Raw> {
     let status = Command::new("modprobe")
         .args(["-a", "pktgen", "dummy", "veth"])
         .status()
@@ -100,12 +100,16 @@ fn guest(out: &Path, module: &Path, filter: Option<&str>) -> Result<()> {
     let mut scenarios = scenario::all();
     scenarios.retain(|scenario| wanted(&scenario.name));
     let control = wanted("control");
+    let end_to_end = wanted("end-to-end");
 
     let mut samples = packets::generators()?;
     let mut driver = |driver| -> Result<()> {
         samples.extend(packets::measure(driver, &scenarios)?);
         if control {
             samples.extend(control::measure(driver)?);
+        }
+        if end_to_end {
+            samples.extend(end_to_end::measure(driver)?);
         }
         Ok(())
     };
@@ -123,12 +127,9 @@ fn guest(out: &Path, module: &Path, filter: Option<&str>) -> Result<()> {
     samples.extend(of_module);
 
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").context("osrelease")?;
-    let raw = Raw {
+    Ok(Raw {
         kernel: release.trim().to_owned(),
+        commit,
         samples,
-    };
-    let folder = out.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
-    fs::write(out, serde_json::to_string_pretty(&raw)?)
-        .with_context(|| format!("{}", out.display()))
+    })
 }

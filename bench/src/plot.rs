@@ -12,6 +12,9 @@ use crate::raw::Unit;
 use crate::report::Outcome;
 
 const FONT: &str = "sans-serif";
+/// plotters makes them smaller when it writes SVG.
+const SMALL: i32 = 15;
+const LARGE: i32 = 20;
 const INK: RGBColor = RGBColor(60, 60, 60);
 const GRID: RGBColor = RGBColor(225, 225, 225);
 
@@ -33,14 +36,62 @@ fn label(driver: Driver) -> &'static str {
     }
 }
 
-fn canvas<'a>(
-    path: &'a Path,
-    width: u32,
-    height: u32,
-) -> Result<DrawingArea<SVGBackend<'a>, Shift>> {
+fn canvas(path: &Path, width: u32, height: u32) -> Result<DrawingArea<SVGBackend<'_>, Shift>> {
     let area = SVGBackend::new(path, (width, height)).into_drawing_area();
     area.fill(&WHITE)?;
     Ok(area)
+}
+
+/// Where the ratios go: rows below each other, a scale in steps of a tenth.
+struct Scale {
+    low: f64,
+    high: f64,
+}
+
+impl Scale {
+    const ROW: i32 = 24;
+    const LEFT: i32 = 215;
+    const RIGHT: i32 = 740;
+    const TOP: i32 = 60;
+    const WIDTH: i32 = 860;
+    /// The columns with the numbers.
+    const NUMBERS: [(i32, Driver); 2] = [(760, Driver::Rust), (812, Driver::Veth)];
+
+    /// Holds everything but what is far out, whose bar is cut off; its number stands beside it.
+    fn new(ratios: &[f64]) -> Self {
+        let lowest = ratios.iter().copied().fold(0.9, f64::min).max(0.5);
+        let highest = ratios.iter().copied().fold(1.1, f64::max).min(1.5);
+        Self {
+            low: (lowest * 10.0).floor() / 10.0,
+            high: (highest * 10.0).ceil() / 10.0,
+        }
+    }
+
+    fn x(&self, ratio: f64) -> i32 {
+        let part = (ratio.clamp(self.low, self.high) - self.low) / (self.high - self.low);
+        Self::LEFT + (part * f64::from(Self::RIGHT - Self::LEFT)).round() as i32
+    }
+
+    fn draw(&self, area: &DrawingArea<SVGBackend<'_>, Shift>, bottom: i32) -> Result<()> {
+        let text = (FONT, SMALL).into_font().color(&INK);
+        let steps = ((self.high - self.low) * 10.0).round() as i32;
+        for step in 0..=steps {
+            let ratio = self.low + f64::from(step) / 10.0;
+            let one = (ratio - 1.0).abs() < 1e-6;
+            let x = self.x(ratio);
+            let ends = vec![(x, Self::TOP - 6), (x, bottom)];
+            area.draw(&PathElement::new(ends, if one { INK } else { GRID }))?;
+            let number = format!("{ratio:.1}");
+            area.draw(&Text::new(number, (x - 9, bottom + 8), text.clone()))?;
+        }
+        for (place, driver) in Self::NUMBERS {
+            let square = Rectangle::new([(place, 36), (place + 10, 46)], colour(driver).filled());
+            area.draw(&square)?;
+            let place = (place + 14, 34);
+            area.draw(&Text::new(label(driver), place, text.clone()))?;
+        }
+        Ok(())
+    }
 }
 
 /// Bars from 1.00, to the left where it costs less than C, to the right where more.
@@ -55,71 +106,36 @@ pub fn ratios(outcomes: &[Outcome], path: &Path) -> Result<()> {
         .filter(|outcome| outcome.driver == Driver::Rust && outcome.ratio_to_c.is_some())
         .map(|outcome| outcome.scenario.as_str())
         .collect();
-    let (row, left, top, width) = (24, 210, 56, 860);
-    let bottom = top + row * names.len() as i32;
-    let area = canvas(path, width as u32, bottom as u32 + 34)?;
-    let all = |driver| names.iter().filter_map(move |name| of(name, driver));
-    let ratios = || all(Driver::Rust).chain(all(Driver::Veth));
-    // A scale in steps of a tenth which holds everything; what is far out is cut off and written beside.
-    let low = (ratios().fold(0.9, f64::min).max(0.5) * 10.0).floor() / 10.0;
-    let high = (ratios().fold(1.1, f64::max).min(1.5) * 10.0).ceil() / 10.0;
-    let x = |ratio: f64| {
-        let part = (ratio.clamp(low, high) - low) / (high - low);
-        left + (part * f64::from(width - left - 60)).round() as i32
-    };
-    let text = (FONT, 13).into_font().color(&INK);
+    let all: Vec<f64> = outcomes
+        .iter()
+        .filter_map(|outcome| outcome.ratio_to_c)
+        .collect();
+    let scale = Scale::new(&all);
+    let bottom = Scale::TOP + Scale::ROW * names.len() as i32;
+    let area = canvas(path, Scale::WIDTH as u32, bottom as u32 + 34)?;
+    let title = (FONT, LARGE).into_font().color(&INK);
     area.draw(&Text::new(
         "Instructions relative to the C driver",
         (10, 10),
-        (FONT, 18).into_font().color(&INK),
+        title,
     ))?;
-    for (place, driver) in [(620, Driver::Rust), (700, Driver::Veth)] {
-        area.draw(&Rectangle::new(
-            [(place, 14), (place + 12, 26)],
-            colour(driver).filled(),
-        ))?;
-        area.draw(&Text::new(label(driver), (place + 18, 13), text.clone()))?;
-    }
-    let steps = ((high - low) * 10.0).round() as i32;
-    for step in 0..=steps {
-        let ratio = low + f64::from(step) / 10.0;
-        let style = if (ratio - 1.0).abs() < 1e-6 {
-            INK
-        } else {
-            GRID
-        };
-        area.draw(&PathElement::new(
-            vec![(x(ratio), top - 6), (x(ratio), bottom)],
-            style,
-        ))?;
-        area.draw(&Text::new(
-            format!("{ratio:.1}"),
-            (x(ratio) - 9, bottom + 8),
-            text.clone(),
-        ))?;
-    }
+    scale.draw(&area, bottom)?;
+    let text = (FONT, SMALL).into_font().color(&INK);
     for (index, name) in names.iter().enumerate() {
-        let y = top + row * index as i32;
+        let y = Scale::TOP + Scale::ROW * index as i32;
         area.draw(&Text::new((*name).to_owned(), (10, y + 4), text.clone()))?;
-        for (offset, driver) in [(2, Driver::Rust), (12, Driver::Veth)] {
+        for (offset, (place, driver)) in [2, 12].into_iter().zip(Scale::NUMBERS) {
             let Some(ratio) = of(name, driver) else {
                 continue;
             };
-            let ends = (
-                x(1.0).min(x(ratio)),
-                x(1.0).max(x(ratio)).max(x(1.0).min(x(ratio)) + 1),
-            );
-            area.draw(&Rectangle::new(
-                [(ends.0, y + offset), (ends.1, y + offset + 8)],
-                colour(driver).filled(),
-            ))?;
-            if driver == Driver::Rust {
-                area.draw(&Text::new(
-                    format!("{ratio:.3}"),
-                    (width - 48, y + 4),
-                    text.clone(),
-                ))?;
-            }
+            let (one, end) = (scale.x(1.0), scale.x(ratio));
+            let corners = [
+                (one.min(end), y + offset),
+                (one.max(end).max(one + 1), y + offset + 8),
+            ];
+            area.draw(&Rectangle::new(corners, colour(driver).filled()))?;
+            let number = format!("{ratio:.3}");
+            area.draw(&Text::new(number, (place, y + 4), text.clone()))?;
         }
     }
     area.present()?;
@@ -155,7 +171,7 @@ pub fn programs(outcomes: &[Outcome], path: &Path) -> Result<()> {
     let mut chart = ChartBuilder::on(&area)
         .caption(
             "Instructions a packet by number of programs (generator subtracted)",
-            (FONT, 18).into_font().color(&INK),
+            (FONT, LARGE).into_font().color(&INK),
         )
         .margin(10)
         .margin_right(24)
@@ -167,7 +183,7 @@ pub fn programs(outcomes: &[Outcome], path: &Path) -> Result<()> {
         .light_line_style(WHITE)
         .bold_line_style(GRID)
         .axis_style(INK)
-        .label_style((FONT, 13).into_font().color(&INK))
+        .label_style((FONT, SMALL).into_font().color(&INK))
         .y_label_formatter(&|value| format!("{value:.0}"))
         .draw()?;
     for driver in drivers {
@@ -187,7 +203,7 @@ pub fn programs(outcomes: &[Outcome], path: &Path) -> Result<()> {
     chart
         .configure_series_labels()
         .position(SeriesLabelPosition::LowerRight)
-        .label_font((FONT, 13).into_font().color(&INK))
+        .label_font((FONT, SMALL).into_font().color(&INK))
         .border_style(GRID)
         .background_style(WHITE)
         .draw()?;

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the guest hands to the host: every single run, nothing subtracted yet.
 
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context;
+use anyhow::Result;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -50,5 +55,23 @@ pub struct Sample {
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Raw {
     pub kernel: String,
+    /// What the module was built from.
+    pub commit: String,
     pub samples: Vec<Sample>,
+}
+
+impl Raw {
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let context = || format!("{}", path.display());
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).with_context(context)?;
+        }
+        fs::write(path, serde_json::to_string_pretty(self)?).with_context(context)
+    }
+
+    pub fn read(path: &Path) -> Result<Self> {
+        let context = || format!("{} (`make bench` measures it)", path.display());
+        let text = fs::read_to_string(path).with_context(context)?;
+        serde_json::from_str(&text).with_context(context)
+    }
 }

@@ -56,7 +56,7 @@ fn net(sample: &Sample, samples: &[Sample]) -> Result<f64> {
     Ok(own - median(&generator.runs))
 }
 
-pub fn outcomes(raw: &Raw, commit: &str) -> Result<Vec<Outcome>> {
+pub fn outcomes(raw: &Raw) -> Result<Vec<Outcome>> {
     let mut of_c = BTreeMap::new();
     for sample in raw
         .samples
@@ -78,7 +78,7 @@ pub fn outcomes(raw: &Raw, commit: &str) -> Result<Vec<Outcome>> {
             ratio_to_c: c.filter(|_| counts).map(|c| value / c),
             spread: range(&sample.runs) / value,
             kernel: raw.kernel.clone(),
-            commit: commit.to_owned(),
+            commit: raw.commit.clone(),
         })
     };
     raw.samples.iter().map(outcome).collect()
@@ -144,11 +144,9 @@ pub fn table(outcomes: &[Outcome]) -> Result<String> {
     Ok(text)
 }
 
-pub fn make(raw: &Path, out: &Path, commit: &str, docs: Option<&Path>) -> Result<()> {
-    let text = fs::read_to_string(raw)
-        .with_context(|| format!("{} (`make bench` measures it)", raw.display()))?;
-    let raw: Raw = serde_json::from_str(&text).with_context(|| format!("{}", raw.display()))?;
-    let outcomes = outcomes(&raw, commit)?;
+pub fn make(raw: &Path, out: &Path, docs: Option<&Path>) -> Result<()> {
+    let raw = Raw::read(raw)?;
+    let outcomes = outcomes(&raw)?;
     let table = table(&outcomes)?;
     print!("{table}");
     let write = |name: &str, text: &str| {
@@ -162,7 +160,7 @@ pub fn make(raw: &Path, out: &Path, commit: &str, docs: Option<&Path>) -> Result
         plot::programs(&outcomes, &folder.join("programs.svg"))?;
     }
     docs.map_or(Ok(()), |docs| {
-        let measured = format!("Measured on {} at commit {commit}.\n\n{table}", raw.kernel);
+        let measured = format!("Kernel {}, commit {}.\n\n{table}", raw.kernel, raw.commit);
         insert(&docs.join("performance.md"), &measured)
     })
 }
