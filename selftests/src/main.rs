@@ -8,6 +8,7 @@
 mod bpf;
 mod check;
 mod ctx;
+mod differential;
 mod driver;
 mod kmsg;
 mod module;
@@ -28,6 +29,7 @@ use anyhow::Result;
 use clap::Parser;
 use clap::ValueEnum;
 
+use crate::differential::Plan;
 use crate::runner::Settings;
 use crate::suite::Suite;
 
@@ -60,6 +62,15 @@ struct Options {
     /// How often the repetition tests repeat
     #[arg(long, value_name = "N", default_value_t = 5)]
     rounds: u32,
+    /// What the random sequences are made from
+    #[arg(long, value_name = "N", default_value_t = 2026)]
+    seed: u64,
+    /// How many random sequences
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    sequences: u32,
+    /// How many operations a random sequence has
+    #[arg(long, value_name = "N", default_value_t = 40)]
+    steps: u32,
     /// Seconds after which a test has failed
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     timeout: u64,
@@ -82,9 +93,29 @@ fn main() -> ExitCode {
     }
 }
 
+/// Shortens the first random sequence that tells the drivers apart, and shows it.
+fn show_shortest(plan: &Plan, suite: &Suite, settings: &Settings) -> Result<()> {
+    let random = |name: &&String| name.starts_with(differential::PREFIX);
+    let Some(name) = suite.differing.iter().find(random) else {
+        return Ok(());
+    };
+    let ops = plan.operations_of(name).unwrap_or_default();
+    println!("# shortening {name}");
+    for op in differential::shortest(ops, settings)? {
+        println!("#   {op:?}");
+    }
+    Ok(())
+}
+
 /// Answers whether all tests passed.
 fn run(options: &Options) -> Result<bool> {
+    let plan = Plan {
+        seed: options.seed,
+        sequences: options.sequences,
+        steps: options.steps,
+    };
     let mut tests = tests::all();
+    tests.extend(plan.tests()?);
     if !options.filter.is_empty() {
         tests.retain(|test| options.filter.iter().any(|text| test.name.contains(text)));
     }
@@ -118,6 +149,7 @@ fn run(options: &Options) -> Result<bool> {
     if options.driver != Drivers::C {
         suite.on_rust(&tests, &settings)?;
     }
+    show_shortest(&plan, &suite, &settings)?;
     println!("{} passed, {} failed", suite.passed, suite.failed);
     Ok(suite.failed == 0)
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! All tests, one file per feature.
 
+use std::rc::Rc;
+
 use anyhow::Result;
 
 use crate::ctx::Ctx;
@@ -14,12 +16,15 @@ pub enum Needs {
     Module(&'static str),
 }
 
+/// The body of a test.
+pub type Run = Rc<dyn Fn(&Ctx) -> Result<()>>;
+
 pub struct Test {
     pub name: String,
     pub needs: Needs,
     /// How many times the usual time limit the test may take.
     pub patience: u32,
-    pub run: fn(&Ctx) -> Result<()>,
+    pub run: Run,
 }
 
 impl Test {
@@ -29,7 +34,7 @@ impl Test {
             name: format!("{module}::{name}"),
             needs: Needs::AnyDriver,
             patience: 1,
-            run,
+            run: Rc::new(run),
         }
     }
 }

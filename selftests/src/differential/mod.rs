@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Random sequences of operations, the same ones on both drivers, compared step by step.
+//!
+//! A sequence is made from a seed alone. Each step's outcome (errno, extack text and
+//! offset, what a query answers) and all devices as rtnetlink dumps them after it are
+//! told as things that must be the same on both drivers. Where they are not, the
+//! sequence is shortened for as long as a difference remains.
+
+mod op;
+mod shrink;
+mod world;
+
+use std::rc::Rc;
+
+use anyhow::anyhow;
+use anyhow::Result;
+use proptest::collection::vec;
+use proptest::strategy::Strategy;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::Config;
+use proptest::test_runner::RngAlgorithm;
+use proptest::test_runner::TestRng;
+use proptest::test_runner::TestRunner;
+
+use crate::tests::Needs;
+use crate::tests::Test;
+
+pub use self::op::Op;
+pub use self::shrink::shortest;
+
+/// The module part of the sequences' names.
+pub const PREFIX: &str = "differential::";
+
+/// How many sequences, how long, and from which seed.
+#[derive(Clone, Copy)]
+pub struct Plan {
+    pub seed: u64,
+    pub sequences: u32,
+    pub steps: u32,
+}
+
+impl Plan {
+    pub fn tests(&self) -> Result<Vec<Test>> {
+        (0..self.sequences)
+            .map(|number| {
+                let name = format!("{PREFIX}seed_{}_{number}", self.seed);
+                Ok(test(name, self.operations(number)?))
+            })
+            .collect()
+    }
+
+    fn operations(&self, number: u32) -> Result<Vec<Op>> {
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&self.seed.to_le_bytes());
+        seed[8..12].copy_from_slice(&number.to_le_bytes());
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
+        let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+        let tree = vec(op::any(), self.steps as usize)
+            .new_tree(&mut runner)
+            .map_err(|why| anyhow!("making a sequence: {why}"))?;
+        Ok(tree.current())
+    }
+
+    /// The operations of a sequence by the name of its test.
+    pub fn operations_of(&self, name: &str) -> Option<Vec<Op>> {
+        let number = name.rsplit('_').next()?.parse().ok()?;
+        self.operations(number).ok()
+    }
+}
+
+/// A test that runs these operations.
+fn test(name: String, ops: Vec<Op>) -> Test {
+    Test {
+        name,
+        needs: Needs::AnyDriver,
+        patience: 2,
+        run: Rc::new(move |ctx| world::run(ctx, &ops)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sequence_depends_on_its_seed_and_number_alone() {
+        let plan = Plan {
+            seed: 7,
+            sequences: 2,
+            steps: 20,
+        };
+        let text = |number| format!("{:?}", plan.operations(number).expect("a sequence"));
+        assert_eq!(text(0), text(0));
+        assert_ne!(text(0), text(1));
+        let named = plan.operations_of("differential::seed_7_1");
+        assert_eq!(format!("{:?}", named.expect("its number")), text(1));
+    }
+}

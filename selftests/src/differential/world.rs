@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a sequence works on, and how its outcome is put into words.
+//!
+//! Words must not depend on the run: ids of programs and links appear as the slots that
+//! hold them, random MAC addresses as such, and what the kernel settles in the background
+//! (operational state, queueing discipline) not at all.
+
+use std::fmt::Write;
+use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
+
+use anyhow::Context;
+use anyhow::Result;
+use nix::errno::Errno;
+
+use super::op::Device;
+use super::op::Op;
+use super::op::Peer;
+use super::op::Place;
+use super::op::Raw;
+use super::op::Relative;
+use super::op::Revision;
+use super::op::LINKS;
+use super::op::MAC;
+use super::op::NAMESPACES;
+use super::op::PROGS;
+use crate::bpf;
+use crate::bpf::link::Link;
+use crate::bpf::mprog;
+use crate::bpf::prog::Prog;
+use crate::ctx::Ctx;
+use crate::netkit;
+use crate::netns::Ns;
+use crate::nl::attr::Attrs;
+use crate::nl::link::ifinfomsg;
+use crate::nl::link::linkinfo;
+use crate::nl::Answer;
+
+/// A descriptor and an id that nothing has.
+const NO_FD: u32 = 9999;
+const NO_ID: u32 = u32::MAX - 1;
+
+/// Attributes of a dump that the background settles, or that count time and traffic.
+const UNSTEADY: [u16; 6] = [
+    libc::IFLA_QDISC,
+    libc::IFLA_OPERSTATE,
+    libc::IFLA_STATS,
+    libc::IFLA_STATS64,
+    libc::IFLA_AF_SPEC,
+    libc::IFLA_CARRIER_CHANGES,
+];
+/// IFLA_PERM_ADDRESS, which libc does not name.
+const PERM_ADDRESS: u16 = 54;
+
+/// Runs a sequence and tells each step.
+pub fn run(ctx: &Ctx, ops: &[Op]) -> Result<()> {
+    let mut world = World::new(ctx)?;
+    let mut before = String::new();
+    for (number, op) in ops.iter().enumerate() {
+        let outcome = world.step(op);
+        let after = world.devices()?;
+        let shown = if after == before {
+            "devices as before"
+        } else {
+            &after
+        };
+        ctx.same(
+            &format!("step {number:03} {op:?}"),
+            format!("{outcome}\n{shown}"),
+        );
+        before = after;
+    }
+    Ok(())
+}
+
+struct World {
+    spaces: Vec<Ns>,
+    progs: Vec<Prog>,
+    links: Vec<Option<Link>>,
+}
+
+impl World {
+    fn new(ctx: &Ctx) -> Result<Self> {
+        let mut spaces = vec![ctx.host.clone()];
+        while spaces.len() < NAMESPACES {
+            spaces.push(ctx.ns()?);
+        }
+        // One of them is of a type that netkit does not take.
+        let xdp = Prog::load(libbpf_sys::BPF_PROG_TYPE_XDP, 0, 2);
+        let mut progs = vec![xdp.context("loading an XDP program")?];
+        while progs.len() < PROGS {
+            let prog = Prog::returning(progs.len() as i32 - 2);
+            progs.push(prog.context("loading a program")?);
+        }
+        Ok(Self {
+            spaces,
+            progs,
+            links: (0..LINKS).map(|_| None).collect(),
+        })
+    }
+
+    /// Does one step and puts its outcome into words.
+    fn step(&mut self, op: &Op) -> String {
+        match op {
+            Op::Create {
+                ns,
+                index,
+                link,
+                data,
+                peer,
+            } => {
+                let attrs = self.request(link, data, peer.as_ref());
+                words(self.spaces[*ns].new_link(&ifinfomsg(*index, 0, 0), &attrs))
+            }
+            Op::Change { device, link, data } => {
+                let attrs = self.request(link, data, None);
+                words(self.on(device, |ns, index| ns.set_link(index, &attrs)))
+            }
+            Op::Delete(device) => words(self.on(device, |ns, index| ns.del_link(index))),
+            Op::Up(device) => words(self.on(device, |ns, index| ns.up(index))),
+            Op::Down(device) => words(self.on(device, |ns, index| ns.down(index))),
+            Op::Move(device, to) => {
+                words(self.on(device, |ns, index| ns.move_to(index, &self.spaces[*to])))
+            }
+            Op::Attach {
+                device,
+                hook,
+                prog,
+                place,
+            } => {
+                let outcome = self.bpf(device, |index| {
+                    let place = self.place(place, index, *hook);
+                    mprog::attach(&self.progs[*prog], index, *hook, place)
+                });
+                words(outcome)
+            }
+            Op::Detach {
+                device,
+                hook,
+                prog,
+                place,
+            } => {
+                let prog = prog.map(|slot| &self.progs[slot] as &dyn AsFd);
+                let outcome = self.bpf(device, |index| {
+                    mprog::detach(prog, index, *hook, self.place(place, index, *hook))
+                });
+                words(outcome)
+            }
+            Op::Query {
+                device,
+                hook,
+                room,
+                flags,
+            } => {
+                let query = self.bpf(device, |index| {
+                    Ok(mprog::query_flags(index, *hook, *room, *flags))
+                });
+                query.map_or_else(|errno| format!("{errno:?}"), |query| self.query(&query))
+            }
+            Op::LinkCreate {
+                slot,
+                device,
+                hook,
+                prog,
+                place,
+            } => {
+                let link = self.bpf(device, |index| {
+                    let place = self.place(place, index, *hook);
+                    Link::create(&self.progs[*prog], index, *hook, place)
+                });
+                match link {
+                    Ok(link) => {
+                        self.links[*slot] = Some(link);
+                        "ok".into()
+                    }
+                    Err(errno) => format!("{errno:?}"),
+                }
+            }
+            Op::LinkUpdate { slot, prog, old } => {
+                let old = old.map(|slot| &self.progs[slot] as &dyn AsFd);
+                self.with_link(*slot, |link| words(link.update(&self.progs[*prog], old)))
+            }
+            Op::LinkDetach(slot) => self.with_link(*slot, |link| words(link.detach())),
+            Op::LinkClose(slot) => {
+                self.links[*slot] = None;
+                "closed".into()
+            }
+            Op::LinkInfo(slot) => self.with_link(*slot, |link| self.link_info(link)),
+        }
+    }
+
+    /// The attributes of a request for a netkit device.
+    fn request(&self, link: &[Raw], data: &[Raw], peer: Option<&Peer>) -> Attrs {
+        let mut inner = raw(data);
+        if let Some(peer) = peer {
+            let mut attrs = raw(&peer.attrs);
+            let fd = self.spaces[peer.ns].as_fd().as_raw_fd();
+            attrs.u32(libc::IFLA_NET_NS_FD, fd as u32);
+            inner.nest(netkit::PEER_INFO, &ifinfomsg(peer.index, 0, 0), &attrs);
+        }
+        let mut attrs = raw(link);
+        attrs.append(&linkinfo(netkit::KIND, Some(&inner)));
+        attrs
+    }
+
+    /// A netlink request about a device, by the index that it has now (loopback's is 1).
+    fn on(&self, device: &Device, f: impl FnOnce(&Ns, u32) -> Answer<()>) -> Answer<()> {
+        let ns = &self.spaces[device.ns];
+        f(ns, index(ns, device))
+    }
+
+    /// bpf(2) in the device's namespace.
+    fn bpf<T>(&self, device: &Device, f: impl FnOnce(u32) -> bpf::Answer<T>) -> bpf::Answer<T> {
+        let ns = &self.spaces[device.ns];
+        let index = index(ns, device);
+        let mut outcome = Err(Errno::EIO);
+        let entered = ns.run(|| {
+            outcome = f(index);
+            Ok(())
+        });
+        entered.map_err(|_| Errno::EIO).and(outcome)
+    }
+
+    fn place(&self, place: &Place, index: u32, hook: u32) -> mprog::Place {
+        let link = |slot: usize| self.links[slot].as_ref();
+        let relative = match place.relative {
+            Relative::Nothing => 0,
+            Relative::Prog(slot) => self.progs[slot].as_fd().as_raw_fd() as u32,
+            Relative::ProgId(slot) => self.progs[slot].id,
+            Relative::Link(slot) => {
+                link(slot).map_or(NO_FD, |link| link.as_fd().as_raw_fd() as u32)
+            }
+            Relative::LinkId(slot) => link(slot).map_or(NO_ID, |link| link.id),
+            Relative::Number(number) => number,
+        };
+        let current = || mprog::query(index, hook).map_or(1, |query| query.revision);
+        mprog::Place {
+            flags: place.flags,
+            relative,
+            replace_fd: place
+                .replace
+                .map_or(0, |slot| self.progs[slot].as_fd().as_raw_fd()),
+            revision: match place.revision {
+                Revision::Any => 0,
+                Revision::Current => current(),
+                Revision::Next => current() + 1,
+            },
+        }
+    }
+
+    fn with_link(&self, slot: usize, f: impl FnOnce(&Link) -> String) -> String {
+        self.links[slot].as_ref().map_or("no link".into(), f)
+    }
+
+    fn prog_name(&self, id: u32) -> String {
+        let slot = self.progs.iter().position(|prog| prog.id == id);
+        slot.map_or(format!("id {}", if id == 0 { "0" } else { "?" }), |slot| {
+            format!("prog {slot}")
+        })
+    }
+
+    fn link_name(&self, id: u32) -> String {
+        let slot = self.links.iter().flatten().position(|link| link.id == id);
+        slot.map_or(if id == 0 { "-" } else { "?" }.into(), |slot| {
+            format!("link {slot}")
+        })
+    }
+
+    fn query(&self, query: &mprog::Query) -> String {
+        let progs: Vec<_> = query.progs.iter().map(|id| self.prog_name(*id)).collect();
+        let links: Vec<_> = query.links.iter().map(|id| self.link_name(*id)).collect();
+        format!(
+            "{:?}, count {}, revision {}, flags {}, {progs:?} {:?}, {links:?} {:?}",
+            query.result,
+            query.count,
+            query.revision,
+            query.attach_flags,
+            query.prog_flags,
+            query.link_flags
+        )
+    }
+
+    fn link_info(&self, link: &Link) -> String {
+        let info = match link.info() {
+            Ok(info) => format!(
+                "kind {}, {}, ifindex {}, attach type {}",
+                info.kind,
+                self.prog_name(info.prog_id),
+                info.ifindex,
+                info.attach_type
+            ),
+            Err(errno) => format!("{errno:?}"),
+        };
+        let text = link.fdinfo().unwrap_or_else(|error| error.to_string());
+        let steady = |line: &&str| line.starts_with("ifindex") || line.starts_with("attach_type");
+        let lines: Vec<_> = text.lines().filter(steady).collect();
+        format!("{info}; {}", lines.join(", "))
+    }
+
+    /// All netkit devices, attribute by attribute.
+    fn devices(&self) -> Result<String> {
+        let mut text = String::new();
+        for (number, ns) in self.spaces.iter().enumerate() {
+            for link in netkit::devices(ns)? {
+                let flags = link.flags & !(libc::IFF_RUNNING as u32);
+                write!(text, "ns {number}: index {} flags {flags:#x}", link.index)?;
+                for attr in &link.attrs {
+                    match attr.kind {
+                        libc::IFLA_IFNAME => write!(text, " {}", attr.text())?,
+                        libc::IFLA_LINKINFO => {}
+                        libc::IFLA_ADDRESS | PERM_ADDRESS => {
+                            let known = attr.payload == MAC || attr.payload.iter().all(|b| *b == 0);
+                            let mac = if known {
+                                hex(&attr.payload)
+                            } else {
+                                "random".into()
+                            };
+                            write!(text, " {}={mac}", attr.kind)?;
+                        }
+                        kind if UNSTEADY.contains(&kind) => {}
+                        kind => write!(text, " {kind}={}", hex(&attr.payload))?,
+                    }
+                }
+                writeln!(text, "\n  {}", netkit::data_text(&link).replace('\n', ", "))?;
+            }
+        }
+        Ok(text)
+    }
+}
+
+fn index(ns: &Ns, device: &Device) -> u32 {
+    // A device that is not there gets an index that no device has.
+    ns.link(device.name).map_or(4711, |link| link.index)
+}
+
+fn raw(attrs: &[Raw]) -> Attrs {
+    let mut bytes = Attrs::new();
+    for attr in attrs {
+        bytes.put(attr.kind, &attr.payload);
+    }
+    bytes
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in bytes {
+        // Writing to a string does not fail.
+        let _never = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+fn words<T, E: WordsOfRefusal>(outcome: Result<T, E>) -> String {
+    outcome.map_or_else(|why| why.words(), |_| "ok".into())
+}
+
+trait WordsOfRefusal {
+    fn words(&self) -> String;
+}
+
+impl WordsOfRefusal for crate::nl::Refusal {
+    fn words(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl WordsOfRefusal for Errno {
+    fn words(&self) -> String {
+        format!("{self:?}")
+    }
+}
