@@ -6,9 +6,10 @@ SHELL := /bin/bash
 inside := scripts/in-root
 programs := target/release/netkit-rs
 vm_timeout ?= 1500
+kselftest_timeout ?= 3600
 
 .DEFAULT_GOAL := module
-.PHONY: module tools test demo bench bench-docs check fmt rust-analyzer shell vm-shell load unload setup clean distclean help
+.PHONY: module tools test kselftest demo bench bench-docs check fmt rust-analyzer shell vm-shell load unload setup clean distclean help
 
 module: ## build target/module/netkit_rs.ko (the default; CLIPPY=1 lints it, too)
 	@$(inside) scripts/build-module
@@ -28,6 +29,10 @@ bench: module tools ## count instructions in a VM: C netkit, ours, veth; the res
 
 bench-docs: tools ## put the newest result of `make bench` into docs/
 	@$(inside) target/release/netkit-bench report --docs docs
+
+kselftest: module ## run the kernel's own netkit tests in a VM, on the C driver and on ours
+	@$(inside) python3 -B kselftest/build.py
+	@scripts/vm --name kselftest --timeout $(kselftest_timeout) -- python3 kselftest/run.py $(TEST_ARGS)
 
 demo: module tools ## show a Rust netkit at work in a VM
 	@scripts/vm --name demo --timeout 300 -- demo/run
