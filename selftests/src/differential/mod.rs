@@ -55,10 +55,13 @@ impl Plan {
         seed[8..12].copy_from_slice(&number.to_le_bytes());
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
         let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-        let tree = vec(op::any(), self.steps as usize)
+        let rest = self.steps.saturating_sub(1) as usize;
+        let tree = (op::pair(), vec(op::any(), rest))
             .new_tree(&mut runner)
             .map_err(|why| anyhow!("making a sequence: {why}"))?;
-        Ok(tree.current())
+        let (first, mut ops) = tree.current();
+        ops.insert(0, first);
+        Ok(ops)
     }
 
     /// The operations of a sequence by the name of its test.

@@ -19,17 +19,20 @@ use crate::netkit;
 
 pub const NAMESPACES: usize = 3;
 pub const PROGS: usize = 5;
-pub const LINKS: usize = 4;
+pub const LINKS: usize = 2;
 pub const NAMES: [&str; 4] = ["nk0", "nk1", "nk2", "nk3"];
 
 /// A MAC address that only this program gives out, so that a dump may show it.
 pub const MAC: [u8; 6] = [2, 0x6e, 0x6b, 0, 0, 1];
 
-/// A device: namespace and name; behind the names, loopback, and one that never is.
+/// A device: one of the primaries, or of all, that there are, by its place in the order of
+/// namespaces and indexes (modulo their number), or whatever has a name, which may be
+/// nothing.
 #[derive(Clone, Debug)]
-pub struct Device {
-    pub ns: usize,
-    pub name: &'static str,
+pub enum Device {
+    Primary(usize),
+    Nth(usize),
+    Named { ns: usize, name: &'static str },
 }
 
 /// An attribute, whatever its payload.
@@ -128,29 +131,51 @@ pub enum Op {
 /// Any operation.
 pub fn any() -> BoxedStrategy<Op> {
     prop_oneof![
-        6 => create(),
+        2 => pair(),
+        4 => create(),
         3 => (device(), link_attrs(), data_attrs())
             .prop_map(|(device, link, data)| Op::Change { device, link, data }),
         1 => device().prop_map(Op::Delete),
         2 => device().prop_map(Op::Up),
         1 => device().prop_map(Op::Down),
         1 => (device(), 0..NAMESPACES).prop_map(|(device, ns)| Op::Move(device, ns)),
-        5 => (device(), hook(), 0..PROGS, place())
+        5 => (device(), hook(), prog(), place())
             .prop_map(|(device, hook, prog, place)| Op::Attach { device, hook, prog, place }),
-        2 => (device(), hook(), option::of(0..PROGS), place())
+        2 => (device(), hook(), option::of(prog()), place())
             .prop_map(|(device, hook, prog, place)| Op::Detach { device, hook, prog, place }),
         2 => (device(), hook(), select(vec![0, 1, 64]), select(vec![0, 0, 0, 1]))
             .prop_map(|(device, hook, room, flags)| Op::Query { device, hook, room, flags }),
-        4 => (0..LINKS, device(), hook(), 0..PROGS, place()).prop_map(
+        4 => (0..LINKS, device(), hook(), prog(), place()).prop_map(
             |(slot, device, hook, prog, place)| Op::LinkCreate { slot, device, hook, prog, place }
         ),
-        2 => (0..LINKS, 0..PROGS, option::of(0..PROGS))
+        2 => (0..LINKS, prog(), option::of(0..PROGS))
             .prop_map(|(slot, prog, old)| Op::LinkUpdate { slot, prog, old }),
         1 => (0..LINKS).prop_map(Op::LinkDetach),
         1 => (0..LINKS).prop_map(Op::LinkClose),
         2 => (0..LINKS).prop_map(Op::LinkInfo),
     ]
     .boxed()
+}
+
+/// A pair that nothing speaks against.
+pub fn pair() -> BoxedStrategy<Op> {
+    let mode = select(vec![netkit::L2, netkit::L3]).prop_map(|mode| Raw {
+        kind: netkit::MODE,
+        payload: mode.to_ne_bytes().to_vec(),
+    });
+    (0..NAMESPACES, 0..NAMESPACES, mode)
+        .prop_map(|(ns, pod, mode)| Op::Create {
+            ns,
+            index: 0,
+            link: Vec::new(),
+            data: vec![mode],
+            peer: Some(Peer {
+                ns: pod,
+                index: 0,
+                attrs: Vec::new(),
+            }),
+        })
+        .boxed()
 }
 
 fn create() -> impl Strategy<Value = Op> {
@@ -177,14 +202,22 @@ fn create() -> impl Strategy<Value = Op> {
 }
 
 fn device() -> impl Strategy<Value = Device> {
-    // Small numbers first: the pair that most sequences begin with is the one most used.
-    let name = prop_oneof![
-        12 => Just(NAMES[0]),
-        8 => Just(NAMES[1]),
-        4 => select(&NAMES[2..]),
-        1 => select(vec!["lo", "none"]),
-    ];
-    (prop_oneof![3 => Just(0), 2 => 0..NAMESPACES], name).prop_map(|(ns, name)| Device { ns, name })
+    let named = (
+        0..NAMESPACES,
+        select(vec![NAMES[0], NAMES[1], "lo", "none"]),
+    )
+        .prop_map(|(ns, name)| Device::Named { ns, name });
+    prop_oneof![
+        10 => Just(Device::Primary(0)),
+        6 => (0..4usize).prop_map(Device::Primary),
+        5 => (0..8usize).prop_map(Device::Nth),
+        1 => named,
+    ]
+}
+
+/// One of the programs; the first, whose type is wrong, less often.
+fn prog() -> impl Strategy<Value = usize> {
+    prop_oneof![1 => Just(0), 14 => 1..PROGS]
 }
 
 fn hook() -> impl Strategy<Value = u32> {
@@ -192,38 +225,58 @@ fn hook() -> impl Strategy<Value = u32> {
 }
 
 fn place() -> impl Strategy<Value = Place> {
-    let flag =
-        |bit, weight: f64| option::weighted(weight, Just(bit)).prop_map(Option::unwrap_or_default);
-    let flags = (
-        flag(mprog::BEFORE, 0.25),
-        flag(mprog::AFTER, 0.25),
-        flag(mprog::REPLACE, 0.1),
-        flag(mprog::ID, 0.2),
-        flag(mprog::LINK, 0.2),
-        flag(1 << 9, 0.02),
-    )
-        .prop_map(|(a, b, c, d, e, f)| a | b | c | d | e | f);
-    let relative = prop_oneof![
-        6 => Just(Relative::Nothing),
-        2 => (0..PROGS).prop_map(Relative::Prog),
-        2 => (0..PROGS).prop_map(Relative::ProgId),
-        1 => (0..LINKS).prop_map(Relative::Link),
-        1 => (0..LINKS).prop_map(Relative::LinkId),
-        1 => select(vec![1 << 20, u32::MAX]).prop_map(Relative::Number),
-    ];
     let revision = prop_oneof![
-        6 => Just(Revision::Any),
+        8 => Just(Revision::Any),
         2 => Just(Revision::Current),
         1 => Just(Revision::Next),
     ];
-    (flags, relative, option::weighted(0.2, 0..PROGS), revision).prop_map(
-        |(flags, relative, replace, revision)| Place {
-            flags,
-            relative,
-            replace,
-            revision,
-        },
-    )
+    let parts = prop_oneof![
+        6 => Just((0, Relative::Nothing, None)),
+        2 => side().prop_map(|side| (side, Relative::Nothing, None)),
+        2 => (side(), prog()).prop_map(|(side, slot)| (side, Relative::Prog(slot), None)),
+        2 => (side(), prog())
+            .prop_map(|(side, slot)| (side | mprog::ID, Relative::ProgId(slot), None)),
+        1 => (side(), 0..LINKS)
+            .prop_map(|(side, slot)| (side | mprog::LINK, Relative::Link(slot), None)),
+        1 => (side(), 0..LINKS).prop_map(|(side, slot)| {
+            (side | mprog::LINK | mprog::ID, Relative::LinkId(slot), None)
+        }),
+        2 => prog().prop_map(|slot| (mprog::REPLACE, Relative::Nothing, Some(slot))),
+        2 => anything_goes(),
+    ];
+    (parts, revision).prop_map(|((flags, relative, replace), revision)| Place {
+        flags,
+        relative,
+        replace,
+        revision,
+    })
+}
+
+fn side() -> impl Strategy<Value = u32> {
+    select(vec![mprog::BEFORE, mprog::AFTER])
+}
+
+/// Flags, and what they are about, that need not go together.
+fn anything_goes() -> impl Strategy<Value = (u32, Relative, Option<usize>)> {
+    let bits = [
+        mprog::BEFORE,
+        mprog::AFTER,
+        mprog::REPLACE,
+        mprog::ID,
+        mprog::LINK,
+        1 << 9,
+    ];
+    let flags = vec(select(bits.to_vec()), 0..4)
+        .prop_map(|bits| bits.into_iter().fold(0, |flags, bit| flags | bit));
+    let relative = prop_oneof![
+        Just(Relative::Nothing),
+        (0..PROGS).prop_map(Relative::Prog),
+        (0..PROGS).prop_map(Relative::ProgId),
+        (0..LINKS).prop_map(Relative::Link),
+        (0..LINKS).prop_map(Relative::LinkId),
+        select(vec![1 << 20, u32::MAX]).prop_map(Relative::Number),
+    ];
+    (flags, relative, option::of(0..PROGS))
 }
 
 /// netkit's own attributes: each with values around what it may be, and now and then

@@ -31,12 +31,15 @@ use crate::bpf::prog::Prog;
 use crate::ctx::Ctx;
 use crate::netkit;
 use crate::netns::Ns;
+use crate::nl;
+use crate::nl::attr;
 use crate::nl::attr::Attrs;
 use crate::nl::link::ifinfomsg;
 use crate::nl::link::linkinfo;
 use crate::nl::Answer;
 
-/// A descriptor and an id that nothing has.
+/// An index, a descriptor and an id that nothing has.
+const NOBODY: u32 = 4711;
 const NO_FD: u32 = 9999;
 const NO_ID: u32 = u32::MAX - 1;
 
@@ -203,16 +206,45 @@ impl World {
         attrs
     }
 
+    /// Where a device is, and its index; one that no device has if there is no such device.
+    fn find(&self, device: &Device) -> (&Ns, u32) {
+        match device {
+            Device::Named { ns, name } => {
+                let ns = &self.spaces[*ns];
+                (ns, ns.link(name).map_or(NOBODY, |link| link.index))
+            }
+            Device::Primary(n) => self.nth(*n, |link| {
+                let primary = attr::find(&link.data(), netkit::IS_PRIMARY).cloned();
+                primary.is_some_and(|attr| attr.payload == [1])
+            }),
+            Device::Nth(n) => self.nth(*n, |_| true),
+        }
+    }
+
+    fn nth(&self, n: usize, wanted: impl Fn(&nl::link::Link) -> bool) -> (&Ns, u32) {
+        let mut found = Vec::new();
+        for ns in &self.spaces {
+            let links = netkit::devices(ns).unwrap_or_default();
+            found.extend(
+                links
+                    .iter()
+                    .filter(|link| wanted(link))
+                    .map(|link| (ns, link.index)),
+            );
+        }
+        let nobody = (&self.spaces[0], NOBODY);
+        found.get(n % found.len().max(1)).copied().unwrap_or(nobody)
+    }
+
     /// A netlink request about a device, by the index that it has now (loopback's is 1).
     fn on(&self, device: &Device, f: impl FnOnce(&Ns, u32) -> Answer<()>) -> Answer<()> {
-        let ns = &self.spaces[device.ns];
-        f(ns, index(ns, device))
+        let (ns, index) = self.find(device);
+        f(ns, index)
     }
 
     /// bpf(2) in the device's namespace.
     fn bpf<T>(&self, device: &Device, f: impl FnOnce(u32) -> bpf::Answer<T>) -> bpf::Answer<T> {
-        let ns = &self.spaces[device.ns];
-        let index = index(ns, device);
+        let (ns, index) = self.find(device);
         let mut outcome = Err(Errno::EIO);
         let entered = ns.run(|| {
             outcome = f(index);
@@ -328,11 +360,6 @@ impl World {
     }
 }
 
-fn index(ns: &Ns, device: &Device) -> u32 {
-    // A device that is not there gets an index that no device has.
-    ns.link(device.name).map_or(4711, |link| link.index)
-}
-
 fn raw(attrs: &[Raw]) -> Attrs {
     let mut bytes = Attrs::new();
     for attr in attrs {
@@ -358,7 +385,7 @@ trait WordsOfRefusal {
     fn words(&self) -> String;
 }
 
-impl WordsOfRefusal for crate::nl::Refusal {
+impl WordsOfRefusal for nl::Refusal {
     fn words(&self) -> String {
         self.to_string()
     }

@@ -24,9 +24,13 @@ struct Wanted {
 
 /// Writes the layouts that `list` names, as found in `btf`, to `out`.
 pub fn run(btf: &Path, list: &Path, out: &Path) -> Result<()> {
-    let wanted = parse_list(&fs::read_to_string(list).with_context(|| list.display().to_string())?)?;
+    let wanted =
+        parse_list(&fs::read_to_string(list).with_context(|| list.display().to_string())?)?;
     let bytes = fs::read(btf).with_context(|| btf.display().to_string())?;
-    let text = render(&parse_btf(&bytes).with_context(|| btf.display().to_string())?, &wanted)?;
+    let text = render(
+        &parse_btf(&bytes).with_context(|| btf.display().to_string())?,
+        &wanted,
+    )?;
     fs::write(out, text).with_context(|| out.display().to_string())
 }
 
@@ -39,7 +43,9 @@ fn parse_list(text: &str) -> Result<Vec<Wanted>> {
             let (name, fields) = rest
                 .split_once(':')
                 .filter(|_| kind == "struct" || kind == "mirror")
-                .ok_or_else(|| anyhow!("not a line of the form `struct|mirror NAME: FIELD …`: {line}"))?;
+                .ok_or_else(|| {
+                    anyhow!("not a line of the form `struct|mirror NAME: FIELD …`: {line}")
+                })?;
             Ok(Wanted {
                 name: name.trim().to_owned(),
                 fields: fields.split_whitespace().map(str::to_owned).collect(),
@@ -54,9 +60,9 @@ fn parse_btf(bytes: &[u8]) -> Result<Btf> {
         return Ok(Btf::from_bytes(bytes)?);
     }
     let elf = object::File::parse(bytes)?;
-    let section = elf
-        .section_by_name(".BTF")
-        .ok_or_else(|| anyhow!("no .BTF section: the kernel was built without CONFIG_DEBUG_INFO_BTF"))?;
+    let section = elf.section_by_name(".BTF").ok_or_else(|| {
+        anyhow!("no .BTF section: the kernel was built without CONFIG_DEBUG_INFO_BTF")
+    })?;
     Ok(Btf::from_bytes(section.data()?)?)
 }
 
@@ -70,8 +76,14 @@ fn render(btf: &Btf, wanted: &[Wanted]) -> Result<String> {
     {
         let (size, offsets) = find(btf, name, fields)?;
         if *bound {
-            writeln!(text, "const _: () = {{\n    use crate::bindings::{name} as c;")?;
-            writeln!(text, "    assert!(size_of::<c>() == {size}, \"struct {name}: size\");")?;
+            writeln!(
+                text,
+                "const _: () = {{\n    use crate::bindings::{name} as c;"
+            )?;
+            writeln!(
+                text,
+                "    assert!(size_of::<c>() == {size}, \"struct {name}: size\");"
+            )?;
             for path in fields {
                 let field = c_name(path);
                 let offset = offsets[field];
@@ -83,9 +95,16 @@ fn render(btf: &Btf, wanted: &[Wanted]) -> Result<String> {
             }
             writeln!(text, "}};")?;
         } else {
-            writeln!(text, "pub mod {name} {{\n    pub const SIZE: usize = {size};")?;
+            writeln!(
+                text,
+                "pub mod {name} {{\n    pub const SIZE: usize = {size};"
+            )?;
             for (field, offset) in offsets {
-                writeln!(text, "    pub const {}: usize = {offset};", field.to_uppercase())?;
+                writeln!(
+                    text,
+                    "    pub const {}: usize = {offset};",
+                    field.to_uppercase()
+                )?;
             }
             writeln!(text, "}}")?;
         }
@@ -108,7 +127,10 @@ fn find(btf: &Btf, name: &str, fields: &[String]) -> Result<(usize, BTreeMap<Str
         let Type::Struct(st) = ty else { continue };
         let mut offsets = BTreeMap::new();
         collect(btf, &st, 0, &mut offsets)?;
-        if fields.iter().all(|field| offsets.contains_key(c_name(field))) {
+        if fields
+            .iter()
+            .all(|field| offsets.contains_key(c_name(field)))
+        {
             offsets.retain(|name, _| fields.iter().any(|field| c_name(field) == name));
             found.push((st.size(), offsets));
         }
@@ -116,7 +138,10 @@ fn find(btf: &Btf, name: &str, fields: &[String]) -> Result<(usize, BTreeMap<Str
     found.dedup();
     match found.len() {
         1 => Ok(found.remove(0)),
-        0 => bail!("the kernel's BTF has no struct {name} with the fields {}", fields.join(", ")),
+        0 => bail!(
+            "the kernel's BTF has no struct {name} with the fields {}",
+            fields.join(", ")
+        ),
         n => bail!("the kernel's BTF has {n} different structs {name}"),
     }
 }

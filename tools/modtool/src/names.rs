@@ -13,7 +13,10 @@ use std::{fmt::Write, fs, path::Path};
 pub fn run(object: &Path, list: &Path, out: &Path) -> Result<()> {
     let data = fs::read(object).with_context(|| object.display().to_string())?;
     let file = object::File::parse(&*data).with_context(|| object.display().to_string())?;
-    let symbols: Vec<&str> = file.symbols().filter_map(|symbol| symbol.name().ok()).collect();
+    let symbols: Vec<&str> = file
+        .symbols()
+        .filter_map(|symbol| symbol.name().ok())
+        .collect();
     let list = fs::read_to_string(list).with_context(|| list.display().to_string())?;
     let renames = renames(&symbols, &list)?;
     fs::write(out, renames).with_context(|| out.display().to_string())
@@ -21,7 +24,10 @@ pub fn run(object: &Path, list: &Path, out: &Path) -> Result<()> {
 
 fn renames(symbols: &[&str], list: &str) -> Result<String> {
     let mut text = String::new();
-    for line in list.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+    for line in list
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+    {
         let [file, callback, name] = line
             .split_whitespace()
             .collect::<Vec<_>>()
@@ -29,12 +35,17 @@ fn renames(symbols: &[&str], list: &str) -> Result<String> {
             .map_err(|_| anyhow!("not a line of the form `FILE CALLBACK NAME`: {line}"))?;
         // v0 mangling: each identifier behind its length, `I` before generic arguments, `E` after them, and the
         // crate that instantiated the function at the end.
-        let file: String = file.split('/').map(|part| format!("{}{part}", part.len())).collect();
+        let file: String = file
+            .split('/')
+            .map(|part| format!("{}{part}", part.len()))
+            .collect();
         let file = format!("{file}INt");
         let callback = format!("E{}{callback}B", callback.len());
         let found: Vec<_> = symbols
             .iter()
-            .filter(|symbol| symbol.starts_with("_R") && symbol.contains(&file) && symbol.contains(&callback))
+            .filter(|symbol| {
+                symbol.starts_with("_R") && symbol.contains(&file) && symbol.contains(&callback)
+            })
             .collect();
         match found[..] {
             [symbol] => writeln!(text, "{symbol} {name}")?,

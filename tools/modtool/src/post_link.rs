@@ -19,12 +19,15 @@ const SYMBOL_PREFIX: &str = ".klp.sym.vmlinux.";
 
 /// Rewrites `module` in place.
 pub fn run(module: &Path, symbols: &Path, symvers: &Path) -> Result<()> {
-    let symbols_text = fs::read_to_string(symbols).with_context(|| symbols.display().to_string())?;
+    let symbols_text =
+        fs::read_to_string(symbols).with_context(|| symbols.display().to_string())?;
     let allowed = names(&symbols_text);
-    let symvers_text = fs::read_to_string(symvers).with_context(|| symvers.display().to_string())?;
+    let symvers_text =
+        fs::read_to_string(symvers).with_context(|| symvers.display().to_string())?;
     let exported = exported(&symvers_text);
     let input = fs::read(module).with_context(|| module.display().to_string())?;
-    let output = rewrite(&input, &allowed, &exported).with_context(|| module.display().to_string())?;
+    let output =
+        rewrite(&input, &allowed, &exported).with_context(|| module.display().to_string())?;
 
     // A module that was cut short must not look like a built one.
     let partial = module.with_extension("ko.part");
@@ -41,7 +44,10 @@ fn names(text: &str) -> BTreeSet<&str> {
 
 /// The second column of Module.symvers.
 fn exported(symvers: &str) -> BTreeSet<&str> {
-    symvers.lines().filter_map(|line| line.split('\t').nth(1)).collect()
+    symvers
+        .lines()
+        .filter_map(|line| line.split('\t').nth(1))
+        .collect()
 }
 
 fn rewrite(input: &[u8], allowed: &BTreeSet<&str>, exported: &BTreeSet<&str>) -> Result<Vec<u8>> {
@@ -80,14 +86,25 @@ fn rewrite(input: &[u8], allowed: &BTreeSet<&str>, exported: &BTreeSet<&str>) ->
         bail!("no livepatch symbol in the module");
     }
 
-    let symtab = elf.sections.iter().find(|s| s.sh_type == elf::SHT_SYMTAB).map(|s| s.id());
-    for id in elf.sections.iter().map(|s| s.id()).collect::<Vec<SectionId>>() {
+    let symtab = elf
+        .sections
+        .iter()
+        .find(|s| s.sh_type == elf::SHT_SYMTAB)
+        .map(|s| s.id());
+    for id in elf
+        .sections
+        .iter()
+        .map(|s| s.id())
+        .collect::<Vec<SectionId>>()
+    {
         if elf.sections.get(id).sh_flags & SHF_RELA_LIVEPATCH != 0 {
             continue;
         }
         let section = elf.sections.get_mut(id);
         let target = section.sh_info_section;
-        let SectionData::Relocation(relocations) = &mut section.data else { continue };
+        let SectionData::Relocation(relocations) = &mut section.data else {
+            continue;
+        };
         let is_klp = |r: &Relocation| r.symbol.is_some_and(|s| klp.contains(&s));
         let moved: Vec<_> = relocations.iter().filter(|r| is_klp(r)).cloned().collect();
         if moved.is_empty() {
@@ -95,7 +112,9 @@ fn rewrite(input: &[u8], allowed: &BTreeSet<&str>, exported: &BTreeSet<&str>) ->
         }
         relocations.retain(|r| !is_klp(r));
 
-        let Some(target) = target else { bail!("a relocation section without a target") };
+        let Some(target) = target else {
+            bail!("a relocation section without a target")
+        };
         let name = [
             b".klp.rela.vmlinux.".as_slice(),
             elf.sections.get(target).name.as_slice(),
