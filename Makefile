@@ -6,7 +6,7 @@ SHELL := /bin/bash
 inside := scripts/in-root
 programs := target/release/netkit-rs
 vm_timeout ?= 1500
-kselftest_timeout ?= 3600
+kselftest_timeout ?= 5400
 
 .DEFAULT_GOAL := module
 .PHONY: module tools test kselftest demo bench bench-docs check fmt rust-analyzer shell vm-shell load unload setup clean distclean help
