@@ -161,6 +161,7 @@ def main():
     key = hashlib.sha256(b"".join((Path(__file__).parent / name).read_bytes() for name in ("build.py", "wanted.py")))
     key.update((kbuild.parent / "kernel").read_bytes())
     folder, log = wanted.folder(cache), cache / "log"
+    key.update(str(folder).encode())  # the build holds absolute paths
     folder.mkdir(parents=True, exist_ok=True)
     log.mkdir(exist_ok=True)
     with open(folder / "lock", "w", encoding="ascii") as lock:
