@@ -70,6 +70,7 @@ mod scrub;
 mod show;
 mod single;
 mod stacked;
+mod symbols;
 mod users;
 mod verdict;
 mod xdp;
@@ -100,6 +101,7 @@ pub fn all() -> Vec<Test> {
         links::tests(),
         room::tests(),
         single::tests(),
+        symbols::tests(),
         module::module_tests(),
     ]
     .into_iter()

@@ -57,13 +57,13 @@ fn parse_list(text: &str) -> Result<Vec<Wanted>> {
 
 fn parse_btf(bytes: &[u8]) -> Result<Btf> {
     if !bytes.starts_with(b"\x7fELF") {
-        return Ok(Btf::from_bytes(bytes)?);
+        return Btf::from_bytes(bytes).context("raw BTF");
     }
     let elf = object::File::parse(bytes)?;
     let section = elf.section_by_name(".BTF").ok_or_else(|| {
         anyhow!("no .BTF section: the kernel was built without CONFIG_DEBUG_INFO_BTF")
     })?;
-    Ok(Btf::from_bytes(section.data()?)?)
+    Btf::from_bytes(section.data()?).context(".BTF section")
 }
 
 fn render(btf: &Btf, wanted: &[Wanted]) -> Result<String> {

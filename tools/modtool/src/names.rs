@@ -35,10 +35,11 @@ fn renames(symbols: &[&str], list: &str) -> Result<String> {
             .map_err(|_| anyhow!("not a line of the form `FILE CALLBACK NAME`: {line}"))?;
         // v0 mangling: each identifier behind its length, `I` before generic arguments, `E` after them, and the
         // crate that instantiated the function at the end.
-        let file: String = file
+        let parts: Vec<_> = file
             .split('/')
             .map(|part| format!("{}{part}", part.len()))
             .collect();
+        let file = parts.concat();
         let file = format!("{file}INt");
         let callback = format!("E{}{callback}B", callback.len());
         let found: Vec<_> = symbols
