@@ -39,7 +39,7 @@ enum Command {
         /// The object file.
         object: PathBuf,
     },
-    /// Give the listed symbols of a linked module livepatch relocations, in place.
+    /// Give the listed symbols of a linked module livepatch relocations.
     PostLink {
         /// The names that may be resolved by livepatch, one a line.
         #[arg(long)]
@@ -47,7 +47,10 @@ enum Command {
         /// The kernel's Module.symvers: every other undefined symbol must stand there.
         #[arg(long)]
         symvers: PathBuf,
-        /// The module.
+        /// The module to write.
+        #[arg(long)]
+        out: PathBuf,
+        /// The module as Kbuild linked it.
         module: PathBuf,
     },
 }
@@ -59,7 +62,8 @@ fn main() -> Result<()> {
         Command::PostLink {
             symbols,
             symvers,
+            out,
             module,
-        } => post_link::run(&module, &symbols, &symvers),
+        } => post_link::run(&module, &out, &symbols, &symvers),
     }
 }

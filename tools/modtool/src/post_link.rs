@@ -17,8 +17,8 @@ const SHN_LIVEPATCH: u16 = 0xff20;
 const SHF_RELA_LIVEPATCH: u64 = 0x0010_0000;
 const SYMBOL_PREFIX: &str = ".klp.sym.vmlinux.";
 
-/// Rewrites `module` in place.
-pub fn run(module: &Path, symbols: &Path, symvers: &Path) -> Result<()> {
+/// Rewrites `module` to `out`.
+pub fn run(module: &Path, out: &Path, symbols: &Path, symvers: &Path) -> Result<()> {
     let symbols_text =
         fs::read_to_string(symbols).with_context(|| symbols.display().to_string())?;
     let allowed = names(&symbols_text);
@@ -30,9 +30,9 @@ pub fn run(module: &Path, symbols: &Path, symvers: &Path) -> Result<()> {
         rewrite(&input, &allowed, &exported).with_context(|| module.display().to_string())?;
 
     // A module that was cut short must not look like a built one.
-    let partial = module.with_extension("ko.part");
+    let partial = out.with_extension("ko.part");
     fs::write(&partial, output).with_context(|| partial.display().to_string())?;
-    fs::rename(&partial, module).with_context(|| module.display().to_string())
+    fs::rename(&partial, out).with_context(|| out.display().to_string())
 }
 
 fn names(text: &str) -> BTreeSet<&str> {
@@ -82,7 +82,6 @@ fn rewrite(input: &[u8], allowed: &BTreeSet<&str>, exported: &BTreeSet<&str>) ->
         );
     }
     if klp.is_empty() {
-        // Run a second time over its own output, all is done already; over anything else, the build is broken.
         bail!("no livepatch symbol in the module");
     }
 
