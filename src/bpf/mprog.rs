@@ -16,7 +16,8 @@ use crate::{
     bindings,
     net::{
         device::Device,
-        link::{LinkDriver, NewDevice},
+        link::LinkDriver,
+        new_device::NewDevice,
         ops::Driver,
         rcu::ReadSide,
         rtnl::Rtnl,

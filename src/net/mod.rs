@@ -12,6 +12,7 @@ pub(crate) mod extack;
 pub(crate) mod link;
 pub(crate) mod namespace;
 pub(crate) mod netlink;
+pub(crate) mod new_device;
 pub(crate) mod notifier;
 pub(crate) mod once;
 pub(crate) mod ops;

@@ -7,7 +7,8 @@
 
 use super::{
     device::{Device, NetDevice},
-    link::{LinkDriver, NewDevice},
+    link::LinkDriver,
+    new_device::NewDevice,
     queue::{LockGuard, QueueDriver, RxQueue}, //
 };
 use crate::bindings;

@@ -16,10 +16,9 @@ use crate::{
     net::{
         device::Device,
         extack::ExtAck,
-        link::{
-            KillList, LinkDriver, LinkOps, NameAssign, NewDevice, RealQueues, Registered, Request,
-        },
+        link::{KillList, LinkDriver, LinkOps, RealQueues, Request},
         netlink::{total_size, IfName, Message, Policy, Table},
+        new_device::{NameAssign, NewDevice, Registered},
         rtnl::Rtnl,
         setup::{Features, Setup}, //
     }, //

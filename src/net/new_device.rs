@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Devices on their way into being: allocated, registered, kept.
+//!
+//! Each stage is a value; one that is dropped half way takes its device back.
+//!
+//! C headers: [`include/net/rtnetlink.h`](srctree/include/net/rtnetlink.h),
+//! [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
+
+use super::{
+    device::Device,
+    extack::ExtAck,
+    link::LinkDriver,
+    namespace::Net,
+    netlink::{IfName, Table},
+    ops::Driver,
+    rtnl::Rtnl, //
+};
+use crate::bindings;
+use core::{
+    mem::ManuallyDrop,
+    ops::Deref,
+    ptr, //
+};
+use kernel::{
+    error::{from_err_ptr, to_result},
+    ffi::c_uchar,
+    prelude::*, //
+};
+
+/// How a device got its name (`NET_NAME_*`).
+#[derive(Clone, Copy)]
+pub(crate) enum NameAssign {
+    /// The kernel counted (`NET_NAME_ENUM`).
+    Enum = bindings::NET_NAME_ENUM as isize,
+    /// The user chose (`NET_NAME_USER`).
+    User = bindings::NET_NAME_USER as isize,
+}
+
+/// A device that is allocated and not registered.
+///
+/// What rtnetlink passes to a driver stays rtnetlink's: it frees the device if `newlink` fails. What the driver
+/// creates by itself ([`NewDevice::create`]) is freed when the value is dropped.
+///
+/// # Invariants
+///
+/// The pointer is a device of `T` that is not registered, and used by nobody else. If `owned`, nobody else frees it.
+pub(crate) struct NewDevice<'a, T: Driver> {
+    dev: &'a Device<T>,
+    owned: bool,
+}
+
+impl<'a, T: LinkDriver> NewDevice<'a, T> {
+    /// The device that rtnetlink created, and frees.
+    ///
+    /// # Safety
+    ///
+    /// `dev` must be a device of `T` that is not registered and used by nobody else, for `'a`.
+    pub(super) unsafe fn from_rtnetlink(dev: *mut bindings::net_device) -> Self {
+        // SAFETY: By the function's safety requirement.
+        let dev = unsafe { Device::from_raw(dev) };
+        // INVARIANT: Likewise.
+        Self { dev, owned: false }
+    }
+
+    /// Allocates one more device as rtnetlink would (`rtnl_create_link()`), with the attributes `attrs`.
+    pub(crate) fn create(
+        net: &Net,
+        name: &IfName,
+        assign: NameAssign,
+        attrs: &Table<'_>,
+        extack: &mut ExtAck,
+        _rtnl: &'a Rtnl,
+    ) -> Result<Self> {
+        // SAFETY: All arguments are valid, the table has IFLA_MAX + 1 entries, and RTNL is held.
+        let dev = from_err_ptr(unsafe {
+            bindings::rtnl_create_link(
+                net.as_ptr(),
+                name.as_ptr(),
+                assign as c_uchar,
+                T::link_ops().as_ptr(),
+                attrs.as_ptr(),
+                extack.as_ptr(),
+            )
+        })?;
+        // SAFETY: A new device of `T`. It is freed by the value that is made here, or registered, and then freed
+        // after RTNL was released.
+        let dev = unsafe { Device::from_raw(dev) };
+        // INVARIANT: Nobody knows of the device yet.
+        Ok(Self { dev, owned: true })
+    }
+
+    /// The largest packets are those of `other` (`netif_inherit_tso_max()`).
+    pub(crate) fn inherit_tso_max(&self, other: &Device<T>) {
+        // SAFETY: Both devices are valid, and this one is not registered.
+        unsafe { bindings::netif_inherit_tso_max(self.as_ptr(), other.as_ptr()) };
+    }
+
+    /// `eth_hw_addr_random()`.
+    pub(crate) fn set_random_address(&self) {
+        // SAFETY: The device is valid, and not registered.
+        unsafe { bindings::netkit_rs_eth_hw_addr_random(self.as_ptr()) };
+    }
+
+    /// Asks for an index at registration.
+    pub(crate) fn want_ifindex(&self, ifindex: i32) {
+        // SAFETY: The device is valid, and used by nobody else.
+        unsafe { (*self.as_ptr()).ifindex = ifindex };
+    }
+
+    /// The name, or its pattern, that registration takes.
+    pub(crate) fn set_name(&self, name: &IfName) {
+        // SAFETY: The device is valid, and used by nobody else; both buffers have IFNAMSIZ bytes.
+        unsafe {
+            let field = &raw mut (*self.as_ptr()).name;
+            bindings::sized_strscpy(field.cast(), name.as_ptr(), (*field).len());
+        }
+    }
+
+    /// `register_netdevice()`: from now on others know the device.
+    ///
+    /// On an error the device is what it was before: a driver's own is freed, rtnetlink's left to rtnetlink.
+    pub(crate) fn register(self, _rtnl: &'a Rtnl) -> Result<Registered<'a, T>> {
+        // SAFETY: The device is valid and not registered; RTNL is held. On failure it is left unregistered, for
+        // this value, or for rtnetlink, to free.
+        to_result(unsafe { bindings::register_netdevice(self.as_ptr()) })?;
+        let this = ManuallyDrop::new(self);
+        // INVARIANT: The device was registered just now.
+        Ok(Registered {
+            dev: this.dev,
+            owned: this.owned,
+        })
+    }
+}
+
+impl<T: Driver> Deref for NewDevice<'_, T> {
+    type Target = Device<T>;
+
+    fn deref(&self) -> &Device<T> {
+        self.dev
+    }
+}
+
+impl<T: Driver> Drop for NewDevice<'_, T> {
+    fn drop(&mut self) {
+        if self.owned {
+            // SAFETY: By the type invariant.
+            unsafe { bindings::free_netdev(self.dev.as_ptr()) };
+        }
+    }
+}
+
+/// A device that was just registered. If it is the driver's own and dropped, it is unregistered again.
+///
+/// # Invariants
+///
+/// The pointer is a registered device of `T`; RTNL is held since it was registered.
+#[must_use = "a device that nobody keeps is unregistered"]
+pub(crate) struct Registered<'a, T: Driver> {
+    dev: &'a Device<T>,
+    owned: bool,
+}
+
+impl<'a, T: Driver> Registered<'a, T> {
+    /// Tells the world about a device that rtnetlink does not know of (`rtnl_configure_link()`).
+    pub(crate) fn announce(&self, _rtnl: &Rtnl) -> Result {
+        // SAFETY: The device is valid and registered, and RTNL is held; null is for no header and no request.
+        to_result(unsafe {
+            bindings::rtnl_configure_link(self.as_ptr(), ptr::null(), 0, ptr::null())
+        })
+    }
+
+    /// The device stays.
+    pub(crate) fn keep(self) -> &'a Device<T> {
+        ManuallyDrop::new(self).dev
+    }
+}
+
+impl<T: Driver> Deref for Registered<'_, T> {
+    type Target = Device<T>;
+
+    fn deref(&self) -> &Device<T> {
+        self.dev
+    }
+}
+
+impl<T: Driver> Drop for Registered<'_, T> {
+    fn drop(&mut self) {
+        if self.owned {
+            // SAFETY: The device is registered, and RTNL held; it is freed once RTNL is released.
+            unsafe { bindings::unregister_netdevice_queue(self.as_ptr(), ptr::null_mut()) };
+        }
+    }
+}
