@@ -31,7 +31,8 @@ pub struct NetkitLinkInfo {
     pub id: u32,
     /// The id of its program.
     pub program_id: u32,
-    /// The primary device, in its own network namespace; `None` when the device has gone or the link is detached.
+    /// The device whose packets the program sees, by its index in its own network namespace: the peer's for a link on the
+    /// peer. `None` when the device has gone or the link is detached.
     pub ifindex: Option<u32>,
     /// The side of the pair; `None` for one that this crate does not know.
     pub attach_type: Option<NetkitAttachType>,
