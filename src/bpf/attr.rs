@@ -8,6 +8,26 @@
 
 use crate::bindings;
 
+/// Where among the programs of an attachment point a request wants to go, or finds what it takes off, and at which
+/// state of them.
+pub(crate) struct Place {
+    /// `BPF_F_BEFORE`, `BPF_F_AFTER`, `BPF_F_REPLACE`, `BPF_F_ID`, `BPF_F_LINK`.
+    pub(crate) flags: u32,
+    /// What the place is relative to: a file descriptor or, with `BPF_F_ID`, an id.
+    pub(crate) relative: u32,
+    /// The revision that the programs must be at; 0 for any.
+    pub(crate) revision: u64,
+}
+
+impl Place {
+    /// Wherever it is.
+    pub(crate) const ANY: Self = Self {
+        flags: 0,
+        relative: 0,
+        revision: 0,
+    };
+}
+
 /// `BPF_PROG_ATTACH` and `BPF_PROG_DETACH`.
 ///
 /// # Invariants
@@ -38,22 +58,20 @@ impl<'a> ProgRequest<'a> {
         self.view().attach_type
     }
 
-    pub(crate) fn attach_flags(&self) -> u32 {
-        self.view().attach_flags
+    /// The program that is to be replaced, if the flags say that one is.
+    pub(crate) fn replace_bpf_fd(&self) -> Option<u32> {
+        let view = self.view();
+        (view.attach_flags & bindings::BPF_F_REPLACE != 0).then_some(view.replace_bpf_fd)
     }
 
-    pub(crate) fn replace_bpf_fd(&self) -> u32 {
-        self.view().replace_bpf_fd
-    }
-
-    /// What the place in the order is relative to: a file descriptor or, with `BPF_F_ID`, an id.
-    pub(crate) fn relative(&self) -> u32 {
-        // SAFETY: A plain number, whichever member wrote it.
-        unsafe { self.view().__bindgen_anon_2.relative_fd }
-    }
-
-    pub(crate) fn expected_revision(&self) -> u64 {
-        self.view().expected_revision
+    pub(crate) fn place(&self) -> Place {
+        let view = self.view();
+        Place {
+            flags: view.attach_flags,
+            // SAFETY: A plain number, whichever member wrote it.
+            relative: unsafe { view.__bindgen_anon_2.relative_fd },
+            revision: view.expected_revision,
+        }
     }
 }
 
@@ -87,25 +105,16 @@ impl<'a> LinkRequest<'a> {
         self.view().attach_type
     }
 
-    pub(crate) fn flags(&self) -> u32 {
-        self.view().flags
-    }
-
-    /// What the place in the order is relative to: a file descriptor or, with `BPF_F_ID`, an id.
-    pub(crate) fn relative(&self) -> u32 {
-        // SAFETY: A plain number, whichever member wrote it.
-        unsafe {
-            self.view()
-                .__bindgen_anon_3
-                .netkit
-                .__bindgen_anon_1
-                .relative_fd
+    pub(crate) fn place(&self) -> Place {
+        let view = self.view();
+        // SAFETY: Plain numbers, whichever member wrote them.
+        let netkit = unsafe { &view.__bindgen_anon_3.netkit };
+        Place {
+            flags: view.flags,
+            // SAFETY: Likewise.
+            relative: unsafe { netkit.__bindgen_anon_1.relative_fd },
+            revision: netkit.expected_revision,
         }
-    }
-
-    pub(crate) fn expected_revision(&self) -> u64 {
-        // SAFETY: A plain number, whichever member wrote it.
-        unsafe { self.view().__bindgen_anon_3.netkit.expected_revision }
     }
 }
 

@@ -9,6 +9,7 @@
 //! C header: [`include/linux/bpf.h`](srctree/include/linux/bpf.h)
 
 use super::{
+    attr::Place,
     mprog::{exchange_prog, HasMprog},
     prog::Prog, //
 };
@@ -191,21 +192,10 @@ impl PrimedLink {
     }
 
     /// Puts the link into the program array of `dev`, at the place that user space asks for.
-    pub(crate) fn attach<T: Driver>(
-        &self,
-        dev: &Device<T>,
-        flags: u32,
-        relative: u32,
-        revision: u64,
-        rtnl: &Rtnl,
-    ) -> Result {
+    pub(crate) fn attach<T: Driver>(&self, dev: &Device<T>, place: &Place, rtnl: &Rtnl) -> Result {
         let link = self.primer.link;
         // SAFETY: By the type invariant; `dev` is set right here.
-        unsafe {
-            dev.mprog()
-                .attach_link(&self.prog, link, flags, relative, revision, rtnl)
-        }?
-        .commit();
+        unsafe { dev.mprog().attach_link(&self.prog, link, place, rtnl) }?.commit();
         // SAFETY: By the type invariant.
         // INVARIANT: The link stands in the array of `dev`.
         unsafe { DeviceLink::from_raw(link) }.set_device(dev.as_ptr());

@@ -8,7 +8,7 @@
 //! steps, always all of them, and in this order.
 
 use super::{
-    attr::QueryRequest,
+    attr::{Place, QueryRequest},
     link::DeviceLink,
     prog::Prog, //
 };
@@ -141,32 +141,20 @@ impl<B> Mprog<B> {
         (fallback && initialised).then_some(empty)
     }
 
-    /// Attaches a program. `flags`, `relative` and `revision` are user space's.
+    /// Attaches a program.
     ///
     /// `EEXIST`, `ERANGE`, `ESTALE` and more, as `bpf_mprog_attach()` has them.
     pub(crate) fn attach<'a>(
         &'a self,
         prog: &Prog,
         replace: Option<&Prog>,
-        flags: u32,
-        relative: u32,
-        revision: u64,
+        place: &Place,
         rtnl: &'a Rtnl,
     ) -> Result<Change<'a, B>> {
         let reference: ARef<Prog> = prog.into();
         let replace = replace.map_or(ptr::null_mut(), Prog::as_ptr);
         // SAFETY: The program is referenced, there is no link, and `replace` is null or a valid program.
-        let change = unsafe {
-            self.attach_raw(
-                prog,
-                ptr::null_mut(),
-                replace,
-                flags,
-                relative,
-                revision,
-                rtnl,
-            )
-        }?;
+        let change = unsafe { self.attach_raw(prog, ptr::null_mut(), replace, place, rtnl) }?;
         // The array has it now.
         mem::forget(reference);
         Ok(change)
@@ -182,13 +170,11 @@ impl<B> Mprog<B> {
         &'a self,
         prog: &Prog,
         link: *mut bindings::bpf_link,
-        flags: u32,
-        relative: u32,
-        revision: u64,
+        place: &Place,
         rtnl: &'a Rtnl,
     ) -> Result<Change<'a, B>> {
         // SAFETY: By the function's safety requirement; the link references the program.
-        unsafe { self.attach_raw(prog, link, ptr::null_mut(), flags, relative, revision, rtnl) }
+        unsafe { self.attach_raw(prog, link, ptr::null_mut(), place, rtnl) }
     }
 
     /// Replaces the program of a link, `old`, by `prog`, at the same place.
@@ -207,24 +193,25 @@ impl<B> Mprog<B> {
         if self.entry(false, rtnl).is_none() {
             return Err(ENOENT);
         }
-        let flags = bindings::BPF_F_REPLACE | bindings::BPF_F_ID;
+        let place = Place {
+            flags: bindings::BPF_F_REPLACE | bindings::BPF_F_ID,
+            relative: old.id(),
+            ..Place::ANY
+        };
         // SAFETY: By the function's safety requirement.
-        unsafe { self.attach_raw(prog, link, old.as_ptr(), flags, old.id(), 0, rtnl) }
+        unsafe { self.attach_raw(prog, link, old.as_ptr(), &place, rtnl) }
     }
 
     /// # Safety
     ///
     /// `link` must be null or a valid link of the kind [`DeviceLink`] for the device of `self`, `replace` null or
     /// a valid program. Without a link the caller gives a reference on `prog` to the array.
-    #[expect(clippy::too_many_arguments)]
     unsafe fn attach_raw<'a>(
         &'a self,
         prog: &Prog,
         link: *mut bindings::bpf_link,
         replace: *mut bindings::bpf_prog,
-        flags: u32,
-        relative: u32,
-        revision: u64,
+        place: &Place,
         rtnl: &'a Rtnl,
     ) -> Result<Change<'a, B>> {
         let old = self.entry(true, rtnl).ok_or(ENODEV)?;
@@ -238,9 +225,9 @@ impl<B> Mprog<B> {
                 prog.as_ptr(),
                 link,
                 replace,
-                flags,
-                relative,
-                revision,
+                place.flags,
+                place.relative,
+                place.revision,
             )
         })?;
         Ok(Change {
@@ -251,17 +238,15 @@ impl<B> Mprog<B> {
         })
     }
 
-    /// Detaches a program, or the one that `flags` and `relative` name. `ENOENT` where nothing is attached.
+    /// Detaches a program, or the one that `place` names. `ENOENT` where nothing is attached.
     pub(crate) fn detach<'a>(
         &'a self,
         prog: Option<&Prog>,
-        flags: u32,
-        relative: u32,
-        revision: u64,
+        place: &Place,
         rtnl: &'a Rtnl,
     ) -> Result<Change<'a, B>> {
         let prog = prog.map_or(ptr::null_mut(), Prog::as_ptr);
-        self.detach_raw(prog, ptr::null_mut(), flags, relative, revision, rtnl)
+        self.detach_raw(prog, ptr::null_mut(), place, rtnl)
     }
 
     /// Detaches a link. `ENOENT` where nothing is attached, or not this one.
@@ -271,16 +256,14 @@ impl<B> Mprog<B> {
         link: *mut bindings::bpf_link,
         rtnl: &'a Rtnl,
     ) -> Result<Change<'a, B>> {
-        self.detach_raw(prog, link, 0, 0, 0, rtnl)
+        self.detach_raw(prog, link, &Place::ANY, rtnl)
     }
 
     fn detach_raw<'a>(
         &'a self,
         prog: *mut bindings::bpf_prog,
         link: *mut bindings::bpf_link,
-        flags: u32,
-        relative: u32,
-        revision: u64,
+        place: &Place,
         rtnl: &'a Rtnl,
     ) -> Result<Change<'a, B>> {
         let old = self.entry(false, rtnl).ok_or(ENOENT)?;
@@ -288,7 +271,15 @@ impl<B> Mprog<B> {
         // SAFETY: The entry is part of an initialised bundle, and RTNL is its lock; program and link are only
         // compared with what the array holds.
         to_result(unsafe {
-            bindings::bpf_mprog_detach(old, &mut new, prog, link, flags, relative, revision)
+            bindings::bpf_mprog_detach(
+                old,
+                &mut new,
+                prog,
+                link,
+                place.flags,
+                place.relative,
+                place.revision,
+            )
         })?;
         // SAFETY: The entry is part of an initialised bundle.
         if unsafe { bindings::netkit_rs_bpf_mprog_total(new) } == 0 {

@@ -52,20 +52,12 @@ impl Syscall for Netkit {
     fn prog_attach(request: &ProgRequest<'_>, prog: &Prog) -> Result {
         let rtnl = Rtnl::lock();
         let dev = dev_fetch(request.target_ifindex(), request.attach_type(), &rtnl)?;
-        let replace = if request.attach_flags() & BPF_F_REPLACE != 0 {
-            Some(prog.same_type_by_fd(request.replace_bpf_fd())?)
-        } else {
-            None
+        let replace = match request.replace_bpf_fd() {
+            Some(fd) => Some(prog.same_type_by_fd(fd)?),
+            None => None,
         };
         dev.mprog()
-            .attach(
-                prog,
-                replace.as_deref(),
-                request.attach_flags(),
-                request.relative(),
-                request.expected_revision(),
-                &rtnl,
-            )?
+            .attach(prog, replace.as_deref(), &request.place(), &rtnl)?
             .commit();
         Ok(())
     }
@@ -74,15 +66,7 @@ impl Syscall for Netkit {
     fn prog_detach(request: &ProgRequest<'_>, prog: Option<&Prog>) -> Result {
         let rtnl = Rtnl::lock();
         let dev = dev_fetch(request.target_ifindex(), request.attach_type(), &rtnl)?;
-        dev.mprog()
-            .detach(
-                prog,
-                request.attach_flags(),
-                request.relative(),
-                request.expected_revision(),
-                &rtnl,
-            )?
-            .commit();
+        dev.mprog().detach(prog, &request.place(), &rtnl)?.commit();
         Ok(())
     }
 
@@ -98,13 +82,7 @@ impl Syscall for Netkit {
         let rtnl = Rtnl::lock();
         let dev = dev_fetch(request.target_ifindex(), request.attach_type(), &rtnl)?;
         let link = PrimedLink::new(prog, request.attach_type())?;
-        link.attach(
-            dev,
-            request.flags(),
-            request.relative(),
-            request.expected_revision(),
-            &rtnl,
-        )?;
+        link.attach(dev, &request.place(), &rtnl)?;
         Ok(link.settle())
     }
 }
