@@ -8,12 +8,15 @@ use std::fmt::Display;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::path::PathBuf;
 
 use anyhow::ensure;
 use anyhow::Result;
 
+use crate::bpf::mprog;
+use crate::bpf::mprog::Place;
 use crate::check;
 use crate::netkit;
 use crate::netkit::Pair;
@@ -130,6 +133,13 @@ impl Duo {
             let here = self.host.is_local(host).unwrap_or(false);
             Ok(here && self.pod.is_local(pod).unwrap_or(false))
         })
+    }
+
+    /// Attaches a program to the peer as to any device, from inside the pod.
+    pub fn attach_in_pod(&self, prog: impl AsFd, hook: u32) -> Result<()> {
+        let prog = prog.as_fd();
+        let attach = || Ok(mprog::attach(prog, self.pair.peer, hook, Place::default())?);
+        self.pod.run(attach)
     }
 
     pub fn up(&self) -> Result<()> {

@@ -105,44 +105,28 @@ fn policies_of_each_side(t: &Ctx) -> Result<()> {
     Ok(())
 }
 
+/// What is in use already is refused, and no device of the pair comes into being.
+fn taken(t: &Ctx, what: &str, spec: &Spec) -> Result<()> {
+    check::refused(what, spec.try_create(&t.host), Errno::EEXIST, None, None)?;
+    check::equal("devices", names(t)?.len(), 0)
+}
+
 fn name_taken(t: &Ctx) -> Result<()> {
     t.host.add_device("left", "dummy")?;
     let spec = Spec::new().name("left").peer("right");
-    check::refused(
-        "a name in use",
-        spec.try_create(&t.host),
-        Errno::EEXIST,
-        None,
-        None,
-    )?;
-    check::equal("devices", names(t)?.len(), 0)
+    taken(t, "a name in use", &spec)
 }
 
 fn peer_name_taken(t: &Ctx) -> Result<()> {
     t.host.add_device("right", "dummy")?;
     let spec = Spec::new().name("left").peer("right");
-    check::refused(
-        "a peer name in use",
-        spec.try_create(&t.host),
-        Errno::EEXIST,
-        None,
-        None,
-    )?;
-    check::equal("devices", names(t)?.len(), 0)
+    taken(t, "a peer name in use", &spec)
 }
 
 fn duplicate_index(t: &Ctx) -> Result<()> {
-    let taken = t.host.add_device("dummy0", "dummy")?;
     let mut spec = Spec::new().name("left").peer("right");
-    spec.index = taken;
-    check::refused(
-        "an index in use",
-        spec.try_create(&t.host),
-        Errno::EEXIST,
-        None,
-        None,
-    )?;
-    check::equal("devices", names(t)?.len(), 0)
+    spec.index = t.host.add_device("dummy0", "dummy")?;
+    taken(t, "an index in use", &spec)
 }
 
 fn wanted_index(t: &Ctx) -> Result<()> {

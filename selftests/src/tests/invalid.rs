@@ -39,35 +39,22 @@ fn refused(t: &Ctx, label: &str, spec: Spec) -> Result<crate::nl::Refusal> {
     Ok(refusal)
 }
 
-fn bad_policy(t: &Ctx) -> Result<()> {
+/// Policies that cannot stand alone, put into `attr` by `with`.
+fn bad_policies(t: &Ctx, label: &str, attr: u16, with: fn(Spec, i32) -> Spec) -> Result<()> {
     for value in [1, 3, 7, -1] {
-        let no = refused(t, &format!("policy {value}"), Spec::new().policy(value))?;
-        let at = Some(netkit::POLICY);
-        check::refused(
-            "policy",
-            Err::<(), _>(no),
-            Errno::EINVAL,
-            Some(BAD_POLICY),
-            at,
-        )?;
+        let no = refused(t, &format!("{label} {value}"), with(Spec::new(), value))?;
+        let (no, text) = (Err::<(), _>(no), Some(BAD_POLICY));
+        check::refused("policy", no, Errno::EINVAL, text, Some(attr))?;
     }
     Ok(())
 }
 
+fn bad_policy(t: &Ctx) -> Result<()> {
+    bad_policies(t, "policy", netkit::POLICY, Spec::policy)
+}
+
 fn bad_peer_policy(t: &Ctx) -> Result<()> {
-    for value in [1, 3, 7, -1] {
-        let spec = Spec::new().peer_policy(value);
-        let no = refused(t, &format!("peer policy {value}"), spec)?;
-        let at = Some(netkit::PEER_POLICY);
-        check::refused(
-            "policy",
-            Err::<(), _>(no),
-            Errno::EINVAL,
-            Some(BAD_POLICY),
-            at,
-        )?;
-    }
-    Ok(())
+    bad_policies(t, "peer policy", netkit::PEER_POLICY, Spec::peer_policy)
 }
 
 /// A value beyond the attribute's maximum, which the attribute policy refuses.

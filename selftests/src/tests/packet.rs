@@ -102,15 +102,7 @@ fn hooks_around(t: &Ctx) -> Result<()> {
         Place::default(),
     )?;
     mprog::attach(probes.fd(1)?, duo.pair.primary, PRIMARY, Place::default())?;
-    let ingress = probes.fd(2)?;
-    duo.pod.run(|| {
-        Ok(mprog::attach(
-            ingress,
-            duo.pair.peer,
-            TCX_INGRESS,
-            Place::default(),
-        )?)
-    })?;
+    duo.attach_in_pod(probes.fd(2)?, TCX_INGRESS)?;
     traffic::udp_send(&duo.host, POD4.into(), 100)?;
     check::equal("order", probes.order()?, [0, 1, 2])?;
     let mut ifindexes = Vec::new();
@@ -165,15 +157,7 @@ fn type_set_by_program(t: &Ctx) -> Result<()> {
         };
         probes.rule(0, rule)?;
         mprog::attach(probes.fd(0)?, duo.pair.primary, PRIMARY, Place::default())?;
-        let ingress = probes.fd(1)?;
-        duo.pod.run(|| {
-            Ok(mprog::attach(
-                ingress,
-                duo.pair.peer,
-                TCX_INGRESS,
-                Place::default(),
-            )?)
-        })?;
+        duo.attach_in_pod(probes.fd(1)?, TCX_INGRESS)?;
         traffic::udp_send(&duo.host, POD4.into(), 10)?;
         check::equal("type", probes.seen(1)?.pkt_type, PACKET_MULTICAST)?;
         duo.host.del_link(duo.pair.primary)?;

@@ -134,15 +134,7 @@ fn mark_set_by_program_survives(t: &Ctx) -> Result<()> {
         },
     )?;
     mprog::attach(probes.fd(0)?, duo.pair.primary, PRIMARY, Place::default())?;
-    let ingress = probes.fd(1)?;
-    duo.pod.run(|| {
-        Ok(mprog::attach(
-            ingress,
-            duo.pair.peer,
-            TCX_INGRESS,
-            Place::default(),
-        )?)
-    })?;
+    duo.attach_in_pod(probes.fd(1)?, TCX_INGRESS)?;
     send_marked(&duo.host, "nk0", POD4)?;
     check::equal("mark at the other side", probes.seen(1)?.mark, 77)
 }
