@@ -100,7 +100,7 @@ pub fn all() -> Vec<Test> {
         xdp::tests(),
         lease::tests(),
         xsk::tests(),
-        xsk_end::tests(),
+        xsk_end::all(),
         zcrx::tests(),
         big_tcp::tests(),
         attach::tests(),

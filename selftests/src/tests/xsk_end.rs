@@ -2,16 +2,26 @@
 //! The end of AF_XDP sockets on leased queues: the socket, the netkit device, the card and the namespace go in any
 //! order, and the card is left without the socket's buffers.
 
+use anyhow::Context;
 use anyhow::Result;
 use nix::errno::Errno;
+use nix::sched::sched_getcpu;
+use nix::sched::sched_setaffinity;
+use nix::sched::CpuSet;
+use nix::unistd::Pid;
 
+use crate::afxdp::Mode;
 use crate::afxdp::Xsk;
 use crate::check;
 use crate::ctx::Ctx;
 use crate::lessor;
+use crate::module;
 use crate::netkit;
+use crate::netkit::Spec;
 use crate::netns::Ns;
 use crate::tests::xsk::Bench;
+use crate::tests::Needs;
+use crate::tests::Test;
 
 tests![
     bound_again_and_again,
@@ -19,7 +29,22 @@ tests![
     card_deleted_first,
     moved_away,
     namespace_deleted,
+    closed_and_deleted_at_once,
 ];
+
+const WHY: &str =
+    "the built-in driver forgets the buffers of the socket, and the card goes on using them";
+
+/// All tests of the file; one of them shows what C cannot.
+pub fn all() -> Vec<Test> {
+    let mut all = tests();
+    for test in &mut all {
+        if test.name.ends_with("closed_and_deleted_at_once") {
+            test.needs = Needs::Module(WHY);
+        }
+    }
+    all
+}
 
 fn bound_again_and_again(t: &Ctx) -> Result<()> {
     const ROUNDS: u32 = 10;
@@ -111,4 +136,46 @@ fn namespace_deleted(t: &Ctx) -> Result<()> {
             Ok(netdev.queue(cable.phys.index, 2)?.lease.is_none())
         })
     })
+}
+
+/// Keeps the background work of this CPU back until this thread sleeps.
+fn overtake() -> Result<()> {
+    let mut cpus = CpuSet::new();
+    cpus.set(sched_getcpu()?)?;
+    sched_setaffinity(Pid::from_raw(0), &cpus)?;
+    let first = libc::sched_param { sched_priority: 1 };
+    // SAFETY: the parameters are valid.
+    let ret = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &first) };
+    Errno::result(ret).map(drop).context("SCHED_FIFO")
+}
+
+/// The pool of a closed socket goes in the background. It finds its device deleted, and no lease any more.
+fn closed_and_deleted_at_once(t: &Ctx) -> Result<()> {
+    module::load(&t.module)?;
+    overtake()?;
+    lessor::with(t, || {
+        let cable = lessor::cable(t, 2, 0)?;
+        let netdev = t.host.netdev()?;
+        for mode in [Mode::ZeroCopy, Mode::Copy, Mode::ZeroCopy] {
+            let index = Spec::l2().rx_queues(2).create_single("single", &t.host)?;
+            netdev.lease(index, cable.phys.offer(1, None))?;
+            t.host.up(index)?;
+            let socket = Xsk::bind(&t.host, index, 1, mode)?.context("bind(AF_XDP)")?;
+            check::that("bound", netdev.queue(cable.phys.index, 1)?.xsk)?;
+            let zero_copy = u32::from(socket.is_zero_copy()?);
+            check::equal("pool", cable.phys.seen(1)?.has_pool, zero_copy)?;
+            drop(socket);
+            t.host.del_link(index)?;
+            let seen = cable.phys.seen(1)?;
+            check::equal(
+                "pool",
+                (seen.has_pool, seen.pools_set),
+                (0, seen.pools_cleared),
+            )?;
+            let shown = netdev.queue(cable.phys.index, 1)?;
+            check::equal("shown", (shown.xsk, shown.lease), (false, None))?;
+        }
+        Ok(())
+    })?;
+    module::unload()
 }
