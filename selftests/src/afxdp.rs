@@ -86,7 +86,7 @@ impl Xsk {
 
     /// Binds in zero-copy mode, which must succeed.
     pub fn zero_copy(ns: &Ns, index: u32, queue: u32) -> Result<Self> {
-        Ok(Self::bind(ns, index, queue, Mode::ZeroCopy)?.context("bind(AF_XDP)")?)
+        Self::bind(ns, index, queue, Mode::ZeroCopy)?.context("bind(AF_XDP)")
     }
 
     /// Whether the device uses the socket's memory itself.
