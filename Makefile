@@ -9,7 +9,7 @@ vm_timeout ?= 1500
 kselftest_timeout ?= 5400
 
 .DEFAULT_GOAL := module
-.PHONY: module tools test kselftest demo bench bench-docs check fmt rust-analyzer shell vm-shell load unload setup clean distclean help
+.PHONY: module tools lessor test kselftest demo bench bench-docs check fmt rust-analyzer shell vm-shell load unload setup clean distclean help
 
 module: ## build target/module/netkit_rs.ko (the default; CLIPPY=1 lints it, too)
 	@$(inside) scripts/build-module
@@ -17,7 +17,10 @@ module: ## build target/module/netkit_rs.ko (the default; CLIPPY=1 lints it, too
 tools: ## build the programs around the module: netkit-rs, the selftests, modtool
 	@$(inside) cargo build --release --workspace --locked
 
-test: module tools ## run the selftests in a VM, on the C driver and on ours
+lessor: ## build target/module/nk_lessor.ko, the network card of the selftests
+	@$(inside) scripts/build-lessor
+
+test: module tools lessor ## run the selftests in a VM, on the C driver and on ours
 	@scripts/vm --name test --timeout $(vm_timeout) -- target/release/netkit-selftests $(TEST_ARGS)
 
 # What was measured: the commit, and whether there is more than it.

@@ -31,6 +31,9 @@
 extern struct rtnl_link_ops netkit_link_ops;
 extern const struct bpf_link_ops netkit_link_lops;
 
+/* net/xdp/xsk.h, which is AF_XDP's own. */
+void xsk_clear_pool_at_qid(struct net_device *dev, u16 queue_id);
+
 /* Macros that bindgen cannot evaluate; the build drops the prefix from the names. */
 static const netdev_features_t RUST_CONST_HELPER_NETIF_F_SG = NETIF_F_SG;
 static const netdev_features_t RUST_CONST_HELPER_NETIF_F_FRAGLIST = NETIF_F_FRAGLIST;

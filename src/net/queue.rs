@@ -109,7 +109,10 @@ pub(crate) struct Locked<'a>(PhantomData<&'a NetDevice>);
 /// # Invariants
 ///
 /// Points at a queue of a device that stays for `'a`.
-pub(crate) struct RxQueue<'a>(*mut bindings::netdev_rx_queue, PhantomData<&'a NetDevice>);
+pub(crate) struct RxQueue<'a>(
+    pub(super) *mut bindings::netdev_rx_queue,
+    PhantomData<&'a NetDevice>,
+);
 
 impl<'a> RxQueue<'a> {
     /// The device of the queue.
@@ -127,7 +130,11 @@ impl<'a> RxQueue<'a> {
 
 impl<T: Driver> Device<T> {
     /// Ends all leases of the device's queues but the first, which is never leased.
-    pub(crate) fn unlease_rx_queues(&self, _rtnl: &Rtnl) {
+    ///
+    /// Nobody but the lessee binds a pool to a leased queue. Sockets that are open have let go of theirs before a
+    /// device is uninitialised. That of a socket which was just closed goes in the background, and would not find
+    /// its queue any more: it is taken away here.
+    pub(crate) fn unlease_rx_queues(&self, rtnl: &Rtnl) {
         if self.real_num_rx_queues() == 1 {
             return;
         }
@@ -136,6 +143,10 @@ impl<T: Driver> Device<T> {
             let Some(lease) = self.leased_rx_queue(index) else {
                 continue;
             };
+            if lease.remove_pool(&lease.device().lock(), rtnl) {
+                // SAFETY: The device is valid and its lock held; the function takes that of the lease's device.
+                unsafe { bindings::xsk_clear_pool_at_qid(self.as_ptr(), index as u16) };
+            }
             let _lease_lock = lease.device().lock();
             // SAFETY: Both queues are valid, each the other's lease, and the locks of both devices are held.
             unsafe {

@@ -9,10 +9,14 @@ use super::{
     device::{Device, NetDevice},
     link::LinkDriver,
     new_device::NewDevice,
-    queue::{LockGuard, QueueDriver, RxQueue}, //
+    queue::{LockGuard, QueueDriver, RxQueue},
+    rtnl::Rtnl, //
 };
 use crate::bindings;
-use core::marker::PhantomData;
+use core::{
+    marker::PhantomData,
+    ptr, //
+};
 use kernel::{
     error::{from_result, to_result},
     ffi::c_int,
@@ -80,6 +84,33 @@ impl NetDevice {
 }
 
 impl RxQueue<'_> {
+    /// Has the driver let go of the pool that is bound to the queue, if there is one; whether there is.
+    ///
+    /// The pool itself stays bound. One whose packets the stack copies is none that the driver knows of.
+    pub(super) fn remove_pool(&self, _lock: &LockGuard<'_>, _rtnl: &Rtnl) -> bool {
+        // SAFETY: By the type invariant; the lock is held. A pool is bound as long as it lives.
+        let Some(pool) = (unsafe { (*self.0).pool.as_ref() }) else {
+            return false;
+        };
+        let dev = self.device();
+        // SAFETY: The pool is valid, and its memory with it. The device is valid, and its operations do not change.
+        let (zero_copy, ndo_bpf) =
+            unsafe { ((*pool.umem).zc, (*(*dev.as_ptr()).netdev_ops).ndo_bpf) };
+        if let (true, Some(ndo_bpf)) = (zero_copy, ndo_bpf) {
+            let mut request = bindings::netdev_bpf {
+                command: bindings::bpf_netdev_command_XDP_SETUP_XSK_POOL,
+                ..pin_init::zeroed()
+            };
+            request.__bindgen_anon_1.xsk.pool = ptr::null_mut();
+            request.__bindgen_anon_1.xsk.queue_id = self.index() as u16;
+            // SAFETY: Device and request are valid, the device's lock and RTNL held.
+            if unsafe { ndo_bpf(dev.as_ptr(), &mut request) } != 0 {
+                pr_warn!("a card keeps the buffers of a closed socket\n");
+            }
+        }
+        true
+    }
+
     /// Wakes the driver of the queue up (`ndo_xsk_wakeup`).
     pub(crate) fn xsk_wakeup(&self, flags: u32) -> Result {
         let dev = self.device();

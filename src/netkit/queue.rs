@@ -47,6 +47,10 @@ impl QueueDriver for Netkit {
         if !dev.private().is_single() {
             return Err(EOPNOTSUPP);
         }
+        if !setup.is_setup() && dev.leased_rx_queue(setup.queue()).is_none() {
+            // It was taken away when the lease ended. C answers an error, at which the stack warns.
+            return Ok(());
+        }
         if setup.queue() >= dev.real_num_rx_queues() {
             return Err(EINVAL);
         }

@@ -1,18 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Addresses, routes and neighbours over rtnetlink: what traffic needs.
+//! Addresses, routes, neighbours and numbers of namespaces over rtnetlink: what traffic needs.
 
 use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
 
 use netlink_packet_core::NLM_F_CREATE;
 use netlink_packet_core::NLM_F_REPLACE;
+use nix::errno::Errno;
 
+use super::attr;
+use super::attr::Attr;
 use super::attr::Attrs;
 use super::Answer;
 use super::Message;
 use super::Netlink;
+use super::Refusal;
 
 const NDA_DST: u16 = 1;
 const NDA_LLADDR: u16 = 2;
+const NETNSA_NSID: u16 = 1;
+const NETNSA_FD: u16 = 3;
 const NUD_PERMANENT: u16 = 0x80;
 
 fn octets(ip: IpAddr) -> Vec<u8> {
@@ -100,5 +108,29 @@ impl Netlink {
         payload.extend_from_slice(attrs.bytes());
         self.request(libc::RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &payload)
             .map(drop)
+    }
+
+    /// The number by which requests of this namespace name another one; the kernel gives it one if it has none.
+    pub fn number_of(&self, other: impl AsFd) -> Answer<i32> {
+        const ANY: i32 = -1;
+        // struct rtgenmsg: the family alone.
+        const RTGENMSG: usize = 4;
+        let mut payload = vec![0; RTGENMSG];
+        let mut attrs = Attrs::new();
+        attrs.put(NETNSA_NSID, &ANY.to_ne_bytes());
+        attrs.u32(NETNSA_FD, other.as_fd().as_raw_fd() as u32);
+        payload.extend_from_slice(attrs.bytes());
+        match self.request(libc::RTM_NEWNSID, 0, &payload) {
+            Err(no) if no.errno != Errno::EEXIST => return Err(no),
+            _ => {}
+        }
+        let answer = self.request(libc::RTM_GETNSID, 0, &payload)?;
+        let attrs = answer
+            .first()
+            .and_then(|answer| answer.payload.get(RTGENMSG..));
+        let id =
+            attr::find(&attr::parse(attrs.unwrap_or_default()), NETNSA_NSID).and_then(Attr::u32);
+        id.map(|id| id as i32)
+            .ok_or_else(|| Refusal::nonsense("a namespace without number"))
     }
 }

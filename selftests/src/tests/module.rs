@@ -10,9 +10,11 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::bail;
+use anyhow::Context;
 use anyhow::Result;
 use nix::errno::Errno;
 
+use crate::afxdp::Xsk;
 use crate::bpf::ids::Ids;
 use crate::bpf::link::Link;
 use crate::bpf::mprog;
@@ -24,6 +26,8 @@ use crate::check;
 use crate::ctx::Ctx;
 use crate::ctx::POD4;
 use crate::kmsg::Kmsg;
+use crate::lessor;
+use crate::lessor::Card;
 use crate::module;
 use crate::netkit;
 use crate::netkit::Spec;
@@ -33,6 +37,7 @@ use crate::runner::BPFFS;
 use crate::tests::Needs;
 use crate::tests::Test;
 use crate::traffic;
+use crate::uring::Zcrx;
 
 const WHY: &str = "there is no module to load or unload with the built-in driver";
 
@@ -49,6 +54,7 @@ tests![
     unload_while_fdinfo_is_read,
     unload_under_traffic,
     unload_with_socket_on_the_device,
+    unload_with_leases,
     unload_while_devices_come_and_go,
     built_in_driver_after_unload,
     nothing_leaks,
@@ -319,6 +325,34 @@ fn unload_with_socket_on_the_device(t: &Ctx) -> Result<()> {
     check::that("nowhere to send", datagram.send(&[0; 10]).is_err())?;
     drop((packet, datagram));
     built_in_works(t)
+}
+
+/// A socket's buffers and provided memory leave the card behind a leased queue together with the devices.
+fn unload_with_leases(t: &Ctx) -> Result<()> {
+    module::load(&t.module)?;
+    lessor::with(t, || {
+        let netdev = t.host.netdev()?;
+        let lease = |name, card| -> Result<_> {
+            let card = Card::create(&t.host, card, 2, 0, None)?;
+            t.host.up(card.index)?;
+            let index = Spec::l2().rx_queues(2).create_single(name, &t.host)?;
+            netdev.lease(index, card.offer(1, None))?;
+            Ok((card, index))
+        };
+        let ((one, nk0), (two, nk1)) = (lease("nk0", "one")?, lease("nk1", "two")?);
+        let socket = Xsk::zero_copy(&t.host, nk0, 1)?;
+        let memory = Zcrx::register(&t.host, nk1, 1)?.context("IORING_REGISTER_ZCRX_IFQ")?;
+        let used = || -> Result<_> { Ok((one.seen(1)?.has_pool, two.seen(1)?.has_provider)) };
+        check::equal("in use", used()?, (1, 1))?;
+        module::unload()?;
+        check::equal("devices", netkit::devices(&t.host)?.len(), 0)?;
+        check::equal("in use", used()?, (0, 0))?;
+        for card in [&one, &two] {
+            check::equal("lease", netdev.queue(card.index, 1)?.lease, None)?;
+        }
+        drop((socket, memory));
+        Ok(())
+    })
 }
 
 fn unload_while_devices_come_and_go(t: &Ctx) -> Result<()> {
