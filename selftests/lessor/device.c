@@ -116,6 +116,8 @@ static int lessor_dev_init(struct net_device *dev)
 		}
 		spin_lock_init(&queue->lock);
 	}
+	/* Headers and payload apart, always: memory is provided to none but such a device. */
+	dev->cfg->hds_config = ETHTOOL_TCP_DATA_SPLIT_ENABLED;
 	return 0;
 }
 
@@ -171,6 +173,4 @@ void lessor_setup(struct net_device *dev)
 	dev->ethtool_ops = &lessor_ethtool_ops;
 	dev->queue_mgmt_ops = &lessor_queue_mgmt_ops;
 	dev->needs_free_netdev = true;
-	/* Headers and payload apart, always: memory is provided to none but such a device. */
-	dev->cfg->hds_config = ETHTOOL_TCP_DATA_SPLIT_ENABLED;
 }

@@ -5,12 +5,14 @@
 //! (`make test` boots one). What passes on C and fails on ours is a defect of ours;
 //! what fails on C is a wrong test.
 
+mod afxdp;
 mod bpf;
 mod check;
 mod ctx;
 mod differential;
 mod driver;
 mod kmsg;
+mod lessor;
 mod module;
 mod netkit;
 mod netns;
@@ -19,6 +21,7 @@ mod runner;
 mod suite;
 mod tests;
 mod traffic;
+mod uring;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -115,6 +115,16 @@ impl Spec {
         self
     }
 
+    /// Room for so many receive queues on the primary or the single device.
+    pub fn rx_queues(self, count: u32) -> Self {
+        self.with(|link| link.u32(libc::IFLA_NUM_RX_QUEUES, count))
+    }
+
+    /// Room for so many receive queues on the peer.
+    pub fn peer_rx_queues(self, count: u32) -> Self {
+        self.with_peer(|peer| peer.u32(libc::IFLA_NUM_RX_QUEUES, count))
+    }
+
     pub fn name(self, name: &str) -> Self {
         self.with(|link| link.str(libc::IFLA_IFNAME, name))
     }
@@ -141,6 +151,12 @@ impl Spec {
     pub fn peer_in(self, ns: &Ns) -> Self {
         let fd = ns.as_fd().as_raw_fd() as u32;
         self.with_peer(|peer| peer.u32(libc::IFLA_NET_NS_FD, fd))
+    }
+
+    /// Creates a single device.
+    pub fn create_single(self, name: &str, ns: &Ns) -> Result<u32> {
+        self.pairing(SINGLE).name(name).try_create(ns)?;
+        Ok(ns.link(name)?.index)
     }
 
     /// Sends the request and no more.

@@ -20,6 +20,7 @@ use nix::sched::unshare;
 use nix::sched::CloneFlags;
 
 use crate::check;
+use crate::nl::netdev::Netdev;
 use crate::nl::Netlink;
 
 const OWN: &str = "/proc/thread-self/ns/net";
@@ -77,6 +78,11 @@ impl Ns {
         let value = f();
         setns(&home, CloneFlags::CLONE_NEWNET).context("setns back")?;
         value
+    }
+
+    /// A socket for the queues of the namespace's devices.
+    pub fn netdev(&self) -> Result<Netdev> {
+        self.run(|| Ok(Netdev::open()?))
     }
 
     /// Waits until a device that is up can send.

@@ -60,6 +60,11 @@ impl Attrs {
         self.put(kind, &payload)
     }
 
+    /// As `nest` without a prefix, with the flag that generic netlink insists on.
+    pub fn nest_flagged(&mut self, kind: u16, inner: &Attrs) -> &mut Self {
+        self.put(kind | NLA_F_NESTED, inner.bytes())
+    }
+
     pub fn append(&mut self, other: &Attrs) -> &mut Self {
         self.0.extend_from_slice(other.bytes());
         self

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Addresses, routes and neighbours over rtnetlink: what traffic needs.
+//! Addresses, routes, neighbours and names of namespaces over rtnetlink: what traffic needs.
 
 use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
 
 use netlink_packet_core::NLM_F_CREATE;
 use netlink_packet_core::NLM_F_REPLACE;
@@ -13,6 +15,8 @@ use super::Netlink;
 
 const NDA_DST: u16 = 1;
 const NDA_LLADDR: u16 = 2;
+const NETNSA_NSID: u16 = 1;
+const NETNSA_FD: u16 = 3;
 const NUD_PERMANENT: u16 = 0x80;
 
 fn octets(ip: IpAddr) -> Vec<u8> {
@@ -100,5 +104,16 @@ impl Netlink {
         payload.extend_from_slice(attrs.bytes());
         self.request(libc::RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &payload)
             .map(drop)
+    }
+
+    /// Gives another namespace a number by which requests of this one name it.
+    pub fn name_ns(&self, other: impl AsFd, id: i32) -> Answer<()> {
+        // struct rtgenmsg: the family alone.
+        let mut payload = vec![0; 4];
+        let mut attrs = Attrs::new();
+        attrs.put(NETNSA_NSID, &id.to_ne_bytes());
+        attrs.u32(NETNSA_FD, other.as_fd().as_raw_fd() as u32);
+        payload.extend_from_slice(attrs.bytes());
+        self.request(libc::RTM_NEWNSID, 0, &payload).map(drop)
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A synchronous rtnetlink client that shows everything the kernel answers.
+//! A synchronous netlink client that shows everything the kernel answers.
 //!
 //! A refusal comes back with errno, the extack text and the attribute which the
 //! kernel points at; a dump comes back as raw messages. A socket belongs to the
@@ -8,6 +8,7 @@
 pub mod attr;
 pub mod conf;
 pub mod link;
+pub mod netdev;
 
 use std::fmt;
 use std::io;
@@ -22,6 +23,7 @@ use netlink_packet_core::NLM_F_ACK_TLVS;
 use netlink_packet_core::NLM_F_CAPPED;
 use netlink_packet_core::NLM_F_DUMP;
 use netlink_packet_core::NLM_F_REQUEST;
+use netlink_sys::protocols::NETLINK_GENERIC;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::Socket;
 use netlink_sys::SocketAddr;
@@ -56,6 +58,18 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
+impl Refusal {
+    /// An answer of the kernel that makes no sense.
+    pub fn nonsense(what: &str) -> Self {
+        Self {
+            errno: Errno::ENODATA,
+            text: Some(what.to_owned()),
+            offset: None,
+            attr: None,
+        }
+    }
+}
+
 impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Self {
         Self {
@@ -81,9 +95,18 @@ pub struct Netlink {
 }
 
 impl Netlink {
-    /// Opens a socket in the calling thread's network namespace.
+    /// Opens an rtnetlink socket in the calling thread's network namespace.
     pub fn open() -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        Self::open_protocol(NETLINK_ROUTE)
+    }
+
+    /// As `open`, for generic netlink.
+    pub fn open_generic() -> io::Result<Self> {
+        Self::open_protocol(NETLINK_GENERIC)
+    }
+
+    fn open_protocol(protocol: isize) -> io::Result<Self> {
+        let mut socket = Socket::new(protocol)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
         socket.set_ext_ack(true)?;

@@ -56,6 +56,7 @@ mod create;
 mod delete;
 mod forward;
 mod invalid;
+mod lease;
 mod limits;
 mod links;
 mod mac;
@@ -74,6 +75,8 @@ mod symbols;
 mod users;
 mod verdict;
 mod xdp;
+mod xsk;
+mod zcrx;
 
 pub fn all() -> Vec<Test> {
     [
@@ -94,6 +97,9 @@ pub fn all() -> Vec<Test> {
         redirect::tests(),
         stacked::tests(),
         xdp::tests(),
+        lease::tests(),
+        xsk::tests(),
+        zcrx::tests(),
         big_tcp::tests(),
         attach::tests(),
         order::tests(),
