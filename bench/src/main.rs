@@ -7,18 +7,24 @@
 mod bed;
 mod bpf;
 mod busy;
+mod cilium;
 mod control;
 mod end_to_end;
 mod gso;
 mod module;
 mod netns;
 mod nl;
+mod outcome;
 mod packets;
 mod pktgen;
 mod plot;
+mod plot_scale;
 mod raw;
 mod report;
+mod scale;
+mod scale_report;
 mod scenario;
+mod sockets;
 
 use std::fs;
 use std::path::Path;
@@ -34,6 +40,7 @@ use clap::Subcommand;
 use module::Module;
 use raw::Driver;
 use raw::Raw;
+use raw::Sample;
 
 #[derive(Parser)]
 #[command(about = "Measures netkit: the C driver, netkit_rs, veth")]
@@ -58,10 +65,27 @@ enum Part {
         #[arg(long)]
         filter: Option<String>,
     },
+    /// Measure how things grow with the number of pairs (in the VM, as root)
+    Scale {
+        /// The file to write the runs to
+        #[arg(long, default_value = "target/bench/scale-raw.json")]
+        out: PathBuf,
+        #[arg(long, default_value = "target/module/netkit_rs.ko")]
+        module: PathBuf,
+        /// What the module was built from, for the record
+        #[arg(long, default_value = "unknown")]
+        commit: String,
+        /// No more pairs than this
+        #[arg(long, default_value_t = u32::MAX)]
+        most: u32,
+    },
     /// Show what was measured
     Report {
         #[arg(long, default_value = "target/bench/raw.json")]
         raw: PathBuf,
+        /// What `scale` measured, if it was run
+        #[arg(long, default_value = "target/bench/scale-raw.json")]
+        scale: PathBuf,
         /// The folder for results.json, table.md and the plots
         #[arg(long, default_value = "target/bench")]
         out: PathBuf,
@@ -82,11 +106,36 @@ fn main() -> Result<()> {
             let raw = guest(&module, commit, filter.as_deref())?;
             raw.write(&out)
         }
-        Part::Report { raw, out, docs } => report::make(&raw, &out, docs.as_deref()),
+        Part::Scale {
+            out,
+            module,
+            commit,
+            most,
+        } => {
+            let raw = scaling(&module, commit, most)?;
+            raw.write(&out)
+        }
+        Part::Report {
+            raw,
+            scale,
+            out,
+            docs,
+        } => {
+            if raw.exists() {
+                report::make(&raw, &out, docs.as_deref())?;
+            }
+            if scale.exists() {
+                scale_report::make(&scale, &out, docs.as_deref())?;
+            }
+            if !raw.exists() && !scale.exists() {
+                bail!("nothing was measured: `make bench` does");
+            }
+            Ok(())
+        }
     }
 }
 
-fn guest(module: &Path, commit: String, filter: Option<&str>) -> Result<Raw> {
+fn prepare() -> Result<()> {
     let status = Command::new("modprobe")
         .args(["-a", "pktgen", "dummy", "veth"])
         .status()
@@ -94,22 +143,36 @@ fn guest(module: &Path, commit: String, filter: Option<&str>) -> Result<Raw> {
     if !status.success() {
         bail!("modprobe of pktgen, dummy and veth failed: {status}");
     }
-    netns::quiet()?;
+    netns::quiet()
+}
+
+fn raw(commit: String, samples: Vec<Sample>) -> Result<Raw> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").context("osrelease")?;
+    Ok(Raw {
+        kernel: release.trim().to_owned(),
+        commit,
+        samples,
+    })
+}
+
+fn guest(module: &Path, commit: String, filter: Option<&str>) -> Result<Raw> {
+    prepare()?;
     packets::add_host_device()?;
     let wanted = |name: &str| filter.is_none_or(|filter| name.contains(filter));
     let mut scenarios = scenario::all();
     scenarios.retain(|scenario| wanted(&scenario.name));
-    let control = wanted("control");
-    let end_to_end = wanted("end-to-end");
 
     let mut samples = packets::generators()?;
     let mut driver = |driver| -> Result<()> {
         samples.extend(packets::measure(driver, &scenarios)?);
-        if control {
+        if wanted("control") {
             samples.extend(control::measure(driver)?);
         }
-        if end_to_end {
+        if wanted("end-to-end") {
             samples.extend(end_to_end::measure(driver)?);
+        }
+        if wanted("cilium") {
+            samples.extend(cilium::measure(driver)?);
         }
         Ok(())
     };
@@ -124,12 +187,25 @@ fn guest(module: &Path, commit: String, filter: Option<&str>) -> Result<Raw> {
     module.load()?;
     driver(Driver::Rust)?;
     module.unload()?;
+    if wanted("control") {
+        // Who comes first pays for what the kernel sets up once: C is asked before and after.
+        raw::add_runs(&mut samples, control::measure(Driver::C)?);
+    }
     samples.extend(of_module);
+    raw(commit, samples)
+}
 
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").context("osrelease")?;
-    Ok(Raw {
-        kernel: release.trim().to_owned(),
-        commit,
-        samples,
-    })
+fn scaling(module: &Path, commit: String, most: u32) -> Result<Raw> {
+    prepare()?;
+    let sizes: Vec<u32> = scale::SIZES
+        .into_iter()
+        .filter(|size| *size <= most)
+        .collect();
+    let module = Module::open(module)?;
+    let mut samples = scale::measure(Driver::C, &sizes)?;
+    samples.extend(scale::measure(Driver::Veth, &sizes)?);
+    module.load()?;
+    samples.extend(scale::measure(Driver::Rust, &sizes)?);
+    module.unload()?;
+    raw(commit, samples)
 }

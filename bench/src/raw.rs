@@ -27,6 +27,15 @@ impl Driver {
             Driver::Dummy => "dummy",
         }
     }
+
+    /// The link type of its pairs.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Driver::C | Driver::Rust => "netkit",
+            Driver::Veth => "veth",
+            Driver::Dummy => "dummy",
+        }
+    }
 }
 
 /// What a number counts.
@@ -50,6 +59,18 @@ pub struct Sample {
     /// The dummy scenario whose cost is to be subtracted.
     pub generator: Option<String>,
     pub runs: Vec<f64>,
+}
+
+/// Puts the runs of another round to those of the first.
+pub fn add_runs(samples: &mut [Sample], again: Vec<Sample>) {
+    for other in again {
+        let same = |sample: &&mut Sample| {
+            sample.scenario == other.scenario && sample.driver == other.driver
+        };
+        if let Some(sample) = samples.iter_mut().find(same) {
+            sample.runs.extend(other.runs);
+        }
+    }
 }
 
 #[derive(Debug, Deserialize, Serialize)]
