@@ -21,7 +21,8 @@ use crate::{
         ops::Driver,
         rcu::ReadSide,
         rtnl::Rtnl,
-        skb::Arrival, //
+        skb::Arrival,
+        to_result, //
     }, //
 };
 use core::{
@@ -30,7 +31,6 @@ use core::{
     ptr::{self, NonNull}, //
 };
 use kernel::{
-    error::to_result,
     prelude::*,
     sync::{
         aref::ARef,
