@@ -92,11 +92,9 @@ pub fn measure(driver: Driver) -> Result<Vec<Sample>> {
             link.update(&other)?;
             link.update(&one)
         })?);
-        samples.push(sample(DETOUR, driver, 400, || {
-            match link.ifindex()? {
-                0 => bail!("the link has no device"),
-                _ => Ok(()),
-            }
+        samples.push(sample(DETOUR, driver, 400, || match link.ifindex()? {
+            0 => bail!("the link has no device"),
+            _ => Ok(()),
         })?);
         drop(link);
         many.iter()

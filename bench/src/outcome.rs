@@ -19,7 +19,8 @@ use crate::raw::Unit;
 pub struct Outcome {
     pub scenario: String,
     pub driver: Driver,
-    /// Median of the runs, less the generator's. In `unit` where something else is counted.
+    /// Median of the runs, less the generator's; of an operation the least. In `unit` where something else is
+    /// counted.
     pub instructions: f64,
     pub ratio_to_c: Option<f64>,
     /// From the smallest run to the largest, as a part of `instructions`.
@@ -32,7 +33,10 @@ pub struct Outcome {
 
 impl Outcome {
     pub fn counts_instructions(&self) -> bool {
-        matches!(self.unit, Unit::Packet | Unit::Operation)
+        matches!(
+            self.unit,
+            Unit::Packet | Unit::Operation | Unit::Transaction
+        )
     }
 }
 
@@ -55,9 +59,13 @@ fn range(runs: &[f64]) -> f64 {
     largest - smallest
 }
 
-/// The median less the generator's.
+/// The figure that stands for the runs, less the generator's.
 fn net(sample: &Sample, samples: &[Sample]) -> Result<f64> {
-    let own = median(&sample.runs);
+    let own = match sample.unit {
+        // Kernel threads that have other work to do as well, and caches to fill, only ever add.
+        Unit::Operation => sample.runs.iter().copied().fold(f64::MAX, f64::min),
+        _ => median(&sample.runs),
+    };
     let Some(name) = &sample.generator else {
         return Ok(own);
     };
@@ -126,7 +134,10 @@ pub fn without_the_kernels_part(outcomes: &[Outcome]) -> Vec<Outcome> {
         put(PEER, "net of the shortcut", shortcut);
     }
     if let Some(detour) = more(control::DETOUR, Driver::Rust) {
-        for outcome in outcomes.iter().filter(|outcome| outcome.driver == Driver::Rust) {
+        for outcome in outcomes
+            .iter()
+            .filter(|outcome| outcome.driver == Driver::Rust)
+        {
             let calls = control::detours(&outcome.scenario);
             if calls > 0 && outcome.scenario != control::DETOUR {
                 let part = f64::from(calls) * detour;

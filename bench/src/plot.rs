@@ -7,10 +7,10 @@ use anyhow::Result;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use crate::raw::Driver;
-use crate::raw::Unit;
 use crate::outcome::find;
 use crate::outcome::Outcome;
+use crate::raw::Driver;
+use crate::raw::Unit;
 use crate::report::names;
 
 pub const FONT: &str = "sans-serif";
@@ -151,7 +151,7 @@ pub fn programs(outcomes: &[Outcome], path: &Path) -> Result<()> {
         let mut points: Vec<(u32, f64)> = outcomes
             .iter()
             .filter(|outcome| outcome.driver == driver && outcome.unit == Unit::Packet)
-    .filter_map(|outcome| Some((programs_of(&outcome.scenario)?, outcome.instructions)))
+            .filter_map(|outcome| Some((programs_of(&outcome.scenario)?, outcome.instructions)))
             .collect();
         points.sort_by_key(|point| point.0);
         points

@@ -46,6 +46,8 @@ pub enum Unit {
     Packet,
     /// Instructions per operation of the control path.
     Operation,
+    /// Instructions per transaction between two sockets.
+    Transaction,
     /// Milliseconds of the guest's clock: instructions, and waiting.
     Milliseconds,
     Bytes,

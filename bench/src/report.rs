@@ -39,12 +39,16 @@ pub fn names(outcomes: &[Outcome]) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
     for outcome in outcomes {
         let name = outcome.scenario.as_str();
-        if !outcome.counts_instructions() || outcome.driver == Driver::Dummy || names.contains(&name) {
+        if !outcome.counts_instructions()
+            || outcome.driver == Driver::Dummy
+            || names.contains(&name)
+        {
             continue;
         }
-        let base = names
-            .iter()
-            .position(|base| name.strip_prefix(base).is_some_and(|rest| rest.starts_with(' ')));
+        let base = names.iter().position(|base| {
+            name.strip_prefix(base)
+                .is_some_and(|rest| rest.starts_with(' '))
+        });
         names.insert(base.map_or(names.len(), |base| base + 1), name);
     }
     names
@@ -126,7 +130,11 @@ pub fn make(raw: &Path, out: &Path, docs: Option<&Path>) -> Result<()> {
     print!("{table}");
     let path = out.join("table.md");
     fs::write(&path, &table).with_context(|| format!("{}", path.display()))?;
-    write_json(&outcomes, &out.join("results.json"), &out.join("other.json"))?;
+    write_json(
+        &outcomes,
+        &out.join("results.json"),
+        &out.join("other.json"),
+    )?;
     for folder in [Some(out), docs].into_iter().flatten() {
         plot::ratios(&outcomes, &folder.join("ratios.svg"))?;
         plot::programs(&outcomes, &folder.join("programs.svg"))?;

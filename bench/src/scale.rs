@@ -166,7 +166,12 @@ impl Scale {
             self.dump(size)?;
         }
         let all = per_operation(1, || self.netlink.delete_group(GROUP))?;
-        self.push("delete-all", have, Unit::Operation, vec![all / f64::from(have)]);
+        self.push(
+            "delete-all",
+            have,
+            Unit::Operation,
+            vec![all / f64::from(have)],
+        );
         Ok(())
     }
 }
@@ -178,6 +183,8 @@ pub fn measure(driver: Driver, sizes: &[u32]) -> Result<Vec<Sample>> {
         netlink,
         samples: Vec::new(),
     };
-    scale.grow(sizes).with_context(|| driver.name().to_owned())?;
+    scale
+        .grow(sizes)
+        .with_context(|| driver.name().to_owned())?;
     Ok(scale.samples)
 }

@@ -60,7 +60,12 @@ fn table(outcomes: &[Outcome]) -> Result<String> {
                 SIZES.into_iter().map(value),
             )?;
         }
-        let ratio = |size| cell(of(operation, Driver::Rust, size).and_then(|it| it.ratio_to_c), 3);
+        let ratio = |size| {
+            cell(
+                of(operation, Driver::Rust, size).and_then(|it| it.ratio_to_c),
+                3,
+            )
+        };
         row(
             &mut text,
             &format!("{title}: Rust/C"),
@@ -69,7 +74,9 @@ fn table(outcomes: &[Outcome]) -> Result<String> {
         let spread = |size| {
             let all = [Driver::C, Driver::Rust].map(|driver| of(operation, driver, size));
             let worst = all.into_iter().flatten().map(|it| it.spread * 100.0);
-            worst.reduce(f64::max).map_or_else(|| "–".to_owned(), |it| format!("{it:.1} %"))
+            worst
+                .reduce(f64::max)
+                .map_or_else(|| "–".to_owned(), |it| format!("{it:.1} %"))
         };
         row(
             &mut text,
@@ -77,7 +84,10 @@ fn table(outcomes: &[Outcome]) -> Result<String> {
             SIZES.into_iter().map(spread),
         )?;
     }
-    writeln!(text, "\n| bytes a pair, of … pairs | C | Rust | veth |\n|---|---:|---:|---:|")?;
+    writeln!(
+        text,
+        "\n| bytes a pair, of … pairs | C | Rust | veth |\n|---|---:|---:|---:|"
+    )?;
     for (operation, title) in MEMORY {
         for size in SIZES {
             let value = |driver| of(operation, driver, size).map(|it| it.instructions);

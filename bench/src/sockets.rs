@@ -127,7 +127,7 @@ impl Ends<'_> {
             Ok(Sample {
                 scenario,
                 driver,
-                unit: Unit::Operation,
+                unit: Unit::Transaction,
                 generator: None,
                 runs,
             })
