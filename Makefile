@@ -28,7 +28,8 @@ bench: module tools ## count instructions in a VM: C netkit, ours, veth; the res
 	@$(inside) target/release/netkit-bench report
 
 bench-scale: module tools ## the same for operations beside 1 to 10,000 pairs, and the memory of a pair
-	@scripts/vm --icount --mem 6G --name bench-scale --timeout 6000 -- target/release/netkit-bench scale --commit '$(commit)' $(BENCH_ARGS)
+	@for driver in c veth rust; do scripts/vm --icount --mem 6G --name "bench-scale-$$driver" --timeout 3000 -- target/release/netkit-bench \
+		scale --driver "$$driver" --out "target/bench/scale-raw-$$driver.json" --commit '$(commit)' $(BENCH_ARGS) || exit; done
 	@$(inside) target/release/netkit-bench report
 
 bench-docs: tools ## put the newest result of `make bench` into docs/

@@ -42,6 +42,12 @@ use raw::Driver;
 use raw::Raw;
 use raw::Sample;
 
+const SCALE: [&str; 3] = [
+    "target/bench/scale-raw-c.json",
+    "target/bench/scale-raw-veth.json",
+    "target/bench/scale-raw-rust.json",
+];
+
 #[derive(Parser)]
 #[command(about = "Measures netkit: the C driver, netkit_rs, veth")]
 struct Args {
@@ -67,8 +73,11 @@ enum Part {
     },
     /// Measure how things grow with the number of pairs (in the VM, as root)
     Scale {
+        /// One driver a boot: what another left behind in the kernel's allocators would be in its figures
+        #[arg(long)]
+        driver: Driver,
         /// The file to write the runs to
-        #[arg(long, default_value = "target/bench/scale-raw.json")]
+        #[arg(long)]
         out: PathBuf,
         #[arg(long, default_value = "target/module/netkit_rs.ko")]
         module: PathBuf,
@@ -83,9 +92,9 @@ enum Part {
     Report {
         #[arg(long, default_value = "target/bench/raw.json")]
         raw: PathBuf,
-        /// What `scale` measured, if it was run
-        #[arg(long, default_value = "target/bench/scale-raw.json")]
-        scale: PathBuf,
+        /// What `scale` measured of a driver, if it was run; one file a driver
+        #[arg(long, default_values = SCALE)]
+        scale: Vec<PathBuf>,
         /// The folder for results.json, table.md and the plots
         #[arg(long, default_value = "target/bench")]
         out: PathBuf,
@@ -107,12 +116,13 @@ fn main() -> Result<()> {
             raw.write(&out)
         }
         Part::Scale {
+            driver,
             out,
             module,
             commit,
             most,
         } => {
-            let raw = scaling(&module, commit, most)?;
+            let raw = scaling(driver, &module, commit, most)?;
             raw.write(&out)
         }
         Part::Report {
@@ -124,10 +134,11 @@ fn main() -> Result<()> {
             if raw.exists() {
                 report::make(&raw, &out, docs.as_deref())?;
             }
-            if scale.exists() {
+            let scale: Vec<PathBuf> = scale.into_iter().filter(|path| path.exists()).collect();
+            if !scale.is_empty() {
                 scale_report::make(&scale, &out, docs.as_deref())?;
             }
-            if !raw.exists() && !scale.exists() {
+            if !raw.exists() && scale.is_empty() {
                 bail!("nothing was measured: `make bench` does");
             }
             Ok(())
@@ -199,17 +210,20 @@ fn guest(module: &Path, commit: String, filter: Option<&str>) -> Result<Raw> {
     raw(commit, samples)
 }
 
-fn scaling(module: &Path, commit: String, most: u32) -> Result<Raw> {
+fn scaling(driver: Driver, module: &Path, commit: String, most: u32) -> Result<Raw> {
     prepare()?;
     let sizes: Vec<u32> = scale::SIZES
         .into_iter()
         .filter(|size| *size <= most)
         .collect();
-    let module = Module::open(module)?;
-    let mut samples = scale::measure(Driver::C, &sizes)?;
-    samples.extend(scale::measure(Driver::Veth, &sizes)?);
-    module.load()?;
-    samples.extend(scale::measure(Driver::Rust, &sizes)?);
-    module.unload()?;
+    let samples = if driver == Driver::Rust {
+        let module = Module::open(module)?;
+        module.load()?;
+        let samples = scale::measure(driver, &sizes)?;
+        module.unload()?;
+        samples
+    } else {
+        scale::measure(driver, &sizes)?
+    };
     raw(commit, samples)
 }

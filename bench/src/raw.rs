@@ -3,13 +3,17 @@
 
 use std::fs;
 use std::path::Path;
+use std::path::PathBuf;
 
+use anyhow::bail;
 use anyhow::Context;
 use anyhow::Result;
 use serde::Deserialize;
 use serde::Serialize;
 
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize, clap::ValueEnum,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Driver {
     C,
@@ -96,5 +100,21 @@ impl Raw {
         let context = || format!("{} (`make bench` measures it)", path.display());
         let text = fs::read_to_string(path).with_context(context)?;
         serde_json::from_str(&text).with_context(context)
+    }
+
+    /// What several boots of the same kernel and commit measured.
+    pub fn read_all(paths: &[PathBuf]) -> Result<Self> {
+        let mut all: Option<Self> = None;
+        for path in paths {
+            let one = Self::read(path)?;
+            match &mut all {
+                None => all = Some(one),
+                Some(all) if (&all.kernel, &all.commit) == (&one.kernel, &one.commit) => {
+                    all.samples.extend(one.samples);
+                }
+                Some(_) => bail!("{} is of another kernel or commit", path.display()),
+            }
+        }
+        all.context("no file to read")
     }
 }

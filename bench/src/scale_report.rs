@@ -4,6 +4,7 @@
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::Context;
 use anyhow::Result;
@@ -100,8 +101,8 @@ fn table(outcomes: &[Outcome]) -> Result<String> {
     Ok(text)
 }
 
-pub fn make(raw: &Path, out: &Path, docs: Option<&Path>) -> Result<()> {
-    let raw = Raw::read(raw)?;
+pub fn make(raw: &[PathBuf], out: &Path, docs: Option<&Path>) -> Result<()> {
+    let raw = Raw::read_all(raw)?;
     let outcomes = outcomes(&raw)?;
     let table = table(&outcomes)?;
     print!("{table}");
