@@ -9,7 +9,7 @@ vm_timeout ?= 1500
 kselftest_timeout ?= 5400
 
 .DEFAULT_GOAL := module
-.PHONY: module tools lessor test kselftest demo bench bench-docs check fmt rust-analyzer shell vm-shell load unload setup clean distclean help
+.PHONY: module tools lessor test kselftest demo bench bench-scale bench-docs check fmt rust-analyzer shell vm-shell load unload setup clean distclean help
 
 module: ## build target/module/netkit_rs.ko (the default; CLIPPY=1 lints it, too)
 	@$(inside) scripts/build-module
@@ -28,6 +28,11 @@ commit = $(shell git describe --always --dirty --abbrev=12)
 
 bench: module tools ## count instructions in a VM: C netkit, ours, veth; the result goes to target/bench
 	@scripts/vm --icount --name bench --timeout 3000 -- target/release/netkit-bench guest --commit '$(commit)' $(BENCH_ARGS)
+	@$(inside) target/release/netkit-bench report
+
+bench-scale: module tools ## the same for operations beside 1 to 10,000 pairs, and the memory of a pair
+	@for driver in c veth rust; do scripts/vm --icount --mem 6G --name "bench-scale-$$driver" --timeout 3000 -- target/release/netkit-bench \
+		scale --driver "$$driver" --out "target/bench/scale-raw-$$driver.json" --commit '$(commit)' $(BENCH_ARGS) || exit; done
 	@$(inside) target/release/netkit-bench report
 
 bench-docs: tools ## put the newest result of `make bench` into docs/

@@ -28,9 +28,10 @@
 
 #include "shims.h"
 
-/* The kernel crate's own helpers that the packet path uses: joined here, they inline too. */
+/* The kernel crate's own helpers that are used most: joined here, they inline too. */
 #ifdef NETKIT_RS_BITCODE
 #define __rust_helper __always_inline
+#include "../../rust/helpers/atomic_ext.c"
 #include "../../rust/helpers/rcu.c"
 #endif
 

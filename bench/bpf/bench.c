@@ -5,6 +5,8 @@
  * same numbers.
  */
 #include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
 char LICENSE[] SEC("license") = "GPL";
@@ -45,5 +47,22 @@ int redirect_peer(struct __sk_buff *skb)
 SEC("classifier")
 int redirect_neigh(struct __sk_buff *skb)
 {
+	return bpf_redirect_neigh(target, NULL, 0, 0);
+}
+
+/* The two ends of Cilium's path; what is not IPv4 (ARP) is the host's own affair. */
+SEC("classifier")
+int to_pod(struct __sk_buff *skb)
+{
+	if (skb->protocol != bpf_htons(ETH_P_IP))
+		return 0;
+	return bpf_redirect_peer(target, 0);
+}
+
+SEC("classifier")
+int from_pod(struct __sk_buff *skb)
+{
+	if (skb->protocol != bpf_htons(ETH_P_IP))
+		return 0;
 	return bpf_redirect_neigh(target, NULL, 0, 0);
 }

@@ -143,6 +143,11 @@ impl Bed {
         }
     }
 
+    /// The namespace of b1.
+    pub fn far(&self) -> &Ns {
+        &self.ns
+    }
+
     /// Runs `f` in the namespace of b1.
     pub fn in_far<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<T> {
         self.ns.run(f)

@@ -16,6 +16,7 @@ use aya::EbpfLoader;
 use nix::errno::Errno;
 
 pub const NETKIT_PRIMARY: u32 = libbpf_sys::BPF_NETKIT_PRIMARY;
+pub const NETKIT_PEER: u32 = libbpf_sys::BPF_NETKIT_PEER;
 pub const TCX_INGRESS: u32 = libbpf_sys::BPF_TCX_INGRESS;
 
 /// A loaded program.
@@ -100,6 +101,18 @@ impl Link {
         check(unsafe { libbpf_sys::bpf_link_update(self.0.as_raw_fd(), new, &opts) })
             .context("updating a link")?;
         Ok(())
+    }
+
+    /// The interface that the link says it is on; only netkit's links are asked.
+    pub fn ifindex(&self) -> Result<u32> {
+        let mut info = libbpf_sys::bpf_link_info::default();
+        let mut length = size_of_val(&info) as u32;
+        let fd = self.0.as_raw_fd();
+        // SAFETY: the answer is valid for the length given.
+        check(unsafe { libbpf_sys::bpf_link_get_info_by_fd(fd, &mut info, &mut length) })
+            .context("asking a link")?;
+        // SAFETY: whichever member the kernel wrote, all of them are plain numbers.
+        Ok(unsafe { info.__bindgen_anon_1.netkit.ifindex })
     }
 }
 

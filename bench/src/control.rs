@@ -17,7 +17,23 @@ use crate::raw::Sample;
 use crate::raw::Unit;
 
 const RUNS: usize = 3;
+/// The most that a device takes: `bpf_mprog_max()`, an array of 64 less the null that ends it.
 const MANY: usize = 63;
+
+/// An operation that does next to nothing in the driver: what it costs more than in C is the detour by which the
+/// livepatch reaches our functions.
+pub const DETOUR: &str = "control/link-info";
+
+/// How many of the functions that a livepatch replaces an operation calls.
+pub fn detours(scenario: &str) -> u32 {
+    match scenario {
+        "control/attach-detach" | "control/link-update" => 2,
+        // Created, released, freed.
+        "control/link-create-close" => 3,
+        "control/query-63" | DETOUR => 1,
+        _ => 0,
+    }
+}
 
 fn sample(
     scenario: &str,
@@ -44,11 +60,7 @@ fn sample(
 }
 
 pub fn measure(driver: Driver) -> Result<Vec<Sample>> {
-    let kind = if driver == Driver::Veth {
-        "veth"
-    } else {
-        "netkit"
-    };
+    let kind = driver.kind();
     let netlink = Netlink::open()?;
     let mut samples = vec![sample("control/create-delete", driver, 40, || {
         netlink.create(kind, "pair0")?;
@@ -79,6 +91,10 @@ pub fn measure(driver: Driver) -> Result<Vec<Sample>> {
         samples.push(sample("control/link-update", driver, 200, || {
             link.update(&other)?;
             link.update(&one)
+        })?);
+        samples.push(sample(DETOUR, driver, 400, || match link.ifindex()? {
+            0 => bail!("the link has no device"),
+            _ => Ok(()),
         })?);
         drop(link);
         many.iter()

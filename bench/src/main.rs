@@ -7,18 +7,24 @@
 mod bed;
 mod bpf;
 mod busy;
+mod cilium;
 mod control;
 mod end_to_end;
 mod gso;
 mod module;
 mod netns;
 mod nl;
+mod outcome;
 mod packets;
 mod pktgen;
 mod plot;
+mod plot_scale;
 mod raw;
 mod report;
+mod scale;
+mod scale_report;
 mod scenario;
+mod sockets;
 
 use std::fs;
 use std::path::Path;
@@ -34,6 +40,13 @@ use clap::Subcommand;
 use module::Module;
 use raw::Driver;
 use raw::Raw;
+use raw::Sample;
+
+const SCALE: [&str; 3] = [
+    "target/bench/scale-raw-c.json",
+    "target/bench/scale-raw-veth.json",
+    "target/bench/scale-raw-rust.json",
+];
 
 #[derive(Parser)]
 #[command(about = "Measures netkit: the C driver, netkit_rs, veth")]
@@ -58,10 +71,30 @@ enum Part {
         #[arg(long)]
         filter: Option<String>,
     },
+    /// Measure how things grow with the number of pairs (in the VM, as root)
+    Scale {
+        /// One driver a boot: what another left behind in the kernel's allocators would be in its figures
+        #[arg(long)]
+        driver: Driver,
+        /// The file to write the runs to
+        #[arg(long)]
+        out: PathBuf,
+        #[arg(long, default_value = "target/module/netkit_rs.ko")]
+        module: PathBuf,
+        /// What the module was built from, for the record
+        #[arg(long, default_value = "unknown")]
+        commit: String,
+        /// No more pairs than this
+        #[arg(long, default_value_t = u32::MAX)]
+        most: u32,
+    },
     /// Show what was measured
     Report {
         #[arg(long, default_value = "target/bench/raw.json")]
         raw: PathBuf,
+        /// What `scale` measured of a driver, if it was run; one file a driver
+        #[arg(long, default_values = SCALE)]
+        scale: Vec<PathBuf>,
         /// The folder for results.json, table.md and the plots
         #[arg(long, default_value = "target/bench")]
         out: PathBuf,
@@ -82,11 +115,38 @@ fn main() -> Result<()> {
             let raw = guest(&module, commit, filter.as_deref())?;
             raw.write(&out)
         }
-        Part::Report { raw, out, docs } => report::make(&raw, &out, docs.as_deref()),
+        Part::Scale {
+            driver,
+            out,
+            module,
+            commit,
+            most,
+        } => {
+            let raw = scaling(driver, &module, commit, most)?;
+            raw.write(&out)
+        }
+        Part::Report {
+            raw,
+            scale,
+            out,
+            docs,
+        } => {
+            if raw.exists() {
+                report::make(&raw, &out, docs.as_deref())?;
+            }
+            let scale: Vec<PathBuf> = scale.into_iter().filter(|path| path.exists()).collect();
+            if !scale.is_empty() {
+                scale_report::make(&scale, &out, docs.as_deref())?;
+            }
+            if !raw.exists() && scale.is_empty() {
+                bail!("nothing was measured: `make bench` does");
+            }
+            Ok(())
+        }
     }
 }
 
-fn guest(module: &Path, commit: String, filter: Option<&str>) -> Result<Raw> {
+fn prepare() -> Result<()> {
     let status = Command::new("modprobe")
         .args(["-a", "pktgen", "dummy", "veth"])
         .status()
@@ -94,22 +154,36 @@ fn guest(module: &Path, commit: String, filter: Option<&str>) -> Result<Raw> {
     if !status.success() {
         bail!("modprobe of pktgen, dummy and veth failed: {status}");
     }
-    netns::quiet()?;
+    netns::quiet()
+}
+
+fn raw(commit: String, samples: Vec<Sample>) -> Result<Raw> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").context("osrelease")?;
+    Ok(Raw {
+        kernel: release.trim().to_owned(),
+        commit,
+        samples,
+    })
+}
+
+fn guest(module: &Path, commit: String, filter: Option<&str>) -> Result<Raw> {
+    prepare()?;
     packets::add_host_device()?;
     let wanted = |name: &str| filter.is_none_or(|filter| name.contains(filter));
     let mut scenarios = scenario::all();
     scenarios.retain(|scenario| wanted(&scenario.name));
-    let control = wanted("control");
-    let end_to_end = wanted("end-to-end");
 
     let mut samples = packets::generators()?;
     let mut driver = |driver| -> Result<()> {
         samples.extend(packets::measure(driver, &scenarios)?);
-        if control {
+        if wanted("control") {
             samples.extend(control::measure(driver)?);
         }
-        if end_to_end {
+        if wanted("end-to-end") {
             samples.extend(end_to_end::measure(driver)?);
+        }
+        if wanted("cilium") {
+            samples.extend(cilium::measure(driver)?);
         }
         Ok(())
     };
@@ -124,12 +198,32 @@ fn guest(module: &Path, commit: String, filter: Option<&str>) -> Result<Raw> {
     module.load()?;
     driver(Driver::Rust)?;
     module.unload()?;
+    if wanted("control") {
+        // What the kernel keeps from earlier operations makes later ones cheaper or dearer by as much as the drivers
+        // differ: so both have their turn twice.
+        raw::add_runs(&mut samples, control::measure(Driver::C)?);
+        module.load()?;
+        raw::add_runs(&mut samples, control::measure(Driver::Rust)?);
+        module.unload()?;
+    }
     samples.extend(of_module);
+    raw(commit, samples)
+}
 
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").context("osrelease")?;
-    Ok(Raw {
-        kernel: release.trim().to_owned(),
-        commit,
-        samples,
-    })
+fn scaling(driver: Driver, module: &Path, commit: String, most: u32) -> Result<Raw> {
+    prepare()?;
+    let sizes: Vec<u32> = scale::SIZES
+        .into_iter()
+        .filter(|size| *size <= most)
+        .collect();
+    let samples = if driver == Driver::Rust {
+        let module = Module::open(module)?;
+        module.load()?;
+        let samples = scale::measure(driver, &sizes)?;
+        module.unload()?;
+        samples
+    } else {
+        scale::measure(driver, &sizes)?
+    };
+    raw(commit, samples)
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! As much rtnetlink as it takes to create and delete a pair without starting `ip`,
+//! As much rtnetlink as it takes to create, delete and dump pairs without starting `ip`,
 //! whose own start would be most of what is measured.
 
 use anyhow::bail;
@@ -7,6 +7,13 @@ use anyhow::Result;
 use nix::errno::Errno;
 
 const INFO_KIND: u16 = 1;
+const INFO_DATA: u16 = 2;
+/// `IFLA_NETKIT_PEER_INFO` and `VETH_INFO_PEER` are the same number, and what is in them looks the same.
+const PEER_INFO: u16 = 1;
+const NESTED: u16 = libc::NLA_F_NESTED as u16;
+/// Of a message, and of what the messages about devices begin with.
+const HEADER: usize = 16;
+const IFINFOMSG: usize = 16;
 
 pub struct Netlink(libc::c_int);
 
@@ -25,6 +32,30 @@ fn attribute(kind: u16, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
+fn name_attribute(name: &str) -> Vec<u8> {
+    attribute(libc::IFLA_IFNAME, format!("{name}\0").as_bytes())
+}
+
+/// The error that an acknowledgement, or the end of a dump, has in it.
+fn status(message: &[u8]) -> Result<()> {
+    let Some(Ok(error)) = message.get(HEADER..HEADER + 4).map(TryInto::try_into) else {
+        bail!("an answer that is too short");
+    };
+    match i32::from_ne_bytes(error) {
+        0 => Ok(()),
+        error => Err(Errno::from_raw(-error).into()),
+    }
+}
+
+/// The first message of a buffer (its type, all of it) and what follows it.
+fn split(buffer: &[u8]) -> Option<(libc::c_int, &[u8], &[u8])> {
+    let length = u32::from_ne_bytes(buffer.get(..4)?.try_into().ok()?) as usize;
+    let kind = u16::from_ne_bytes(buffer.get(4..6)?.try_into().ok()?);
+    let message = buffer.get(..length).filter(|_| length >= HEADER)?;
+    let rest = buffer.get(length.next_multiple_of(4)..).unwrap_or_default();
+    Some((kind.into(), message, rest))
+}
+
 impl Netlink {
     pub fn open() -> Result<Self> {
         // SAFETY: a call without pointers.
@@ -38,45 +69,90 @@ impl Netlink {
         Ok(Self(socket))
     }
 
-    fn ask(&self, message: u16, flags: libc::c_int, attributes: &[u8]) -> Result<()> {
-        let length = 16 + 16 + attributes.len();
+    fn send(&self, message: u16, flags: libc::c_int, attributes: &[u8]) -> Result<()> {
+        let length = HEADER + IFINFOMSG + attributes.len();
         let mut bytes = (length as u32).to_ne_bytes().to_vec();
         bytes.extend(message.to_ne_bytes());
-        bytes.extend(((flags | libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16).to_ne_bytes());
+        bytes.extend(((flags | libc::NLM_F_REQUEST) as u16).to_ne_bytes());
         // Sequence number and port, then an empty ifinfomsg.
-        bytes.extend([0; 8 + 16]);
+        bytes.extend([0; 8 + IFINFOMSG]);
         bytes.extend(attributes);
         // SAFETY: the message is valid for its length.
         Errno::result(unsafe { libc::send(self.0, bytes.as_ptr().cast(), bytes.len(), 0) })?;
-        let mut answer = [0u8; 4096];
+        Ok(())
+    }
+
+    fn receive<'a>(&self, buffer: &'a mut [u8]) -> Result<&'a [u8]> {
         // SAFETY: the buffer is valid for its length.
         let got = Errno::result(unsafe {
-            libc::recv(self.0, answer.as_mut_ptr().cast(), answer.len(), 0)
+            libc::recv(self.0, buffer.as_mut_ptr().cast(), buffer.len(), 0)
         })?;
-        let kind = u16::from_ne_bytes([answer[4], answer[5]]);
-        if got < 20 || libc::c_int::from(kind) != libc::NLMSG_ERROR {
-            bail!("an answer that is no acknowledgement (type {kind})");
+        Ok(&buffer[..got as usize])
+    }
+
+    fn ask(&self, message: u16, flags: libc::c_int, attributes: &[u8]) -> Result<()> {
+        self.send(message, flags | libc::NLM_F_ACK, attributes)?;
+        let mut answer = [0u8; 4096];
+        match split(self.receive(&mut answer)?) {
+            Some((libc::NLMSG_ERROR, message, _)) => status(message),
+            other => bail!("an answer that is no acknowledgement: {other:?}"),
         }
-        match i32::from_ne_bytes([answer[16], answer[17], answer[18], answer[19]]) {
-            0 => Ok(()),
-            error => Err(Errno::from_raw(-error).into()),
-        }
+    }
+
+    fn new_link(&self, attributes: &[u8]) -> Result<()> {
+        let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
+        self.ask(libc::RTM_NEWLINK, flags, attributes)
     }
 
     /// A pair with the driver's defaults, under this name.
     pub fn create(&self, kind: &str, name: &str) -> Result<()> {
-        let mut attributes = attribute(libc::IFLA_IFNAME, format!("{name}\0").as_bytes());
+        let mut attributes = name_attribute(name);
         let kind = attribute(INFO_KIND, kind.as_bytes());
         attributes.extend(attribute(libc::IFLA_LINKINFO, &kind));
-        self.ask(
-            libc::RTM_NEWLINK,
-            libc::NLM_F_CREATE | libc::NLM_F_EXCL,
-            &attributes,
-        )
+        self.new_link(&attributes)
+    }
+
+    /// A pair both ends of which have a name: making one up takes the kernel a look at every device.
+    pub fn create_named(&self, kind: &str, name: &str, peer: &str, group: u32) -> Result<()> {
+        let mut peer_info = vec![0; IFINFOMSG];
+        peer_info.extend(name_attribute(peer));
+        let data = attribute(PEER_INFO | NESTED, &peer_info);
+        let mut info = attribute(INFO_KIND, kind.as_bytes());
+        info.extend(attribute(INFO_DATA | NESTED, &data));
+        let mut attributes = name_attribute(name);
+        attributes.extend(attribute(libc::IFLA_GROUP, &group.to_ne_bytes()));
+        attributes.extend(attribute(libc::IFLA_LINKINFO | NESTED, &info));
+        self.new_link(&attributes)
     }
 
     pub fn delete(&self, name: &str) -> Result<()> {
-        let attributes = attribute(libc::IFLA_IFNAME, format!("{name}\0").as_bytes());
-        self.ask(libc::RTM_DELLINK, 0, &attributes)
+        self.ask(libc::RTM_DELLINK, 0, &name_attribute(name))
+    }
+
+    /// All pairs whose first device is in the group, at once.
+    pub fn delete_group(&self, group: u32) -> Result<()> {
+        let group = attribute(libc::IFLA_GROUP, &group.to_ne_bytes());
+        self.ask(libc::RTM_DELLINK, 0, &group)
+    }
+
+    /// Lists all devices; how many there are.
+    pub fn dump(&self) -> Result<usize> {
+        self.send(libc::RTM_GETLINK, libc::NLM_F_DUMP, &[])?;
+        let mut buffer = vec![0; 64 << 10];
+        let mut devices = 0;
+        loop {
+            let mut rest = self.receive(&mut buffer)?;
+            while let Some((kind, message, next)) = split(rest) {
+                match kind {
+                    libc::NLMSG_DONE => return status(message).map(|()| devices),
+                    libc::NLMSG_ERROR => {
+                        status(message)?;
+                        bail!("a dump was acknowledged");
+                    }
+                    _ => devices += 1,
+                }
+                rest = next;
+            }
+        }
     }
 }

@@ -14,9 +14,9 @@ use anyhow::Context;
 use anyhow::Result;
 
 const FOLDER: &str = "/proc/thread-self/net/pktgen";
-/// It takes the generator's thread up to an eighth of a second to begin.
 const WHILE: Duration = Duration::from_millis(300);
-
+/// It takes the generator's thread up to an eighth of a second to begin.
+const POLL: Duration = Duration::from_millis(10);
 /// Into which end of the device the packets go.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Direction {
@@ -69,14 +69,17 @@ pub fn run(device: &str, size: usize, direction: Direction) -> Result<Run> {
     }
     // "start" returns when the run has ended.
     let starter = thread::spawn(|| tell("pgctrl", "start"));
+    // Told to stop before it has begun, it would not hear it and never end.
+    while !starter.is_finished() && packets_so_far(device)? == 0 {
+        thread::sleep(POLL);
+    }
     thread::sleep(WHILE);
     tell("pgctrl", "stop")?;
     match starter.join() {
         Ok(started) => started?,
         Err(_) => bail!("the thread that started pktgen panicked"),
     }
-    let path = format!("{FOLDER}/{device}");
-    let text = fs::read_to_string(&path).context(path)?;
+    let text = told_by(device)?;
     let mut run =
         parse(&text).with_context(|| format!("pktgen's result is not as expected:\n{text}"))?;
     if direction != Direction::Transmit {
@@ -92,18 +95,33 @@ pub fn run(device: &str, size: usize, direction: Direction) -> Result<Run> {
     Ok(run)
 }
 
+fn told_by(device: &str) -> Result<String> {
+    let path = format!("{FOLDER}/{device}");
+    fs::read_to_string(&path).context(path)
+}
+
+/// The number behind a word.
+fn number(text: &str, word: &str) -> Option<u64> {
+    let (_, rest) = text.split_once(word)?;
+    let rest = rest.trim_start();
+    let end = rest
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(rest.len());
+    rest[..end].parse::<u64>().ok()
+}
+
+fn packets_so_far(device: &str) -> Result<u64> {
+    let text = told_by(device)?;
+    let both = number(&text, "pkts-sofar:").zip(number(&text, "errors:"));
+    let (sent, errors) =
+        both.with_context(|| format!("pktgen says nothing of packets:\n{text}"))?;
+    Ok(sent + errors)
+}
+
 fn parse(text: &str) -> Option<Run> {
-    let after = |word: &str| {
-        let (_, rest) = text.split_once(word)?;
-        let rest = rest.trim_start();
-        let end = rest
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(rest.len());
-        rest[..end].parse::<u64>().ok()
-    };
     Some(Run {
-        sent: after("pkts-sofar:")?,
-        errors: after("errors:")?,
-        nanoseconds: after("Result: OK:")? as f64 * 1000.0,
+        sent: number(text, "pkts-sofar:")?,
+        errors: number(text, "errors:")?,
+        nanoseconds: number(text, "Result: OK:")? as f64 * 1000.0,
     })
 }

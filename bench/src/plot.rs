@@ -7,18 +7,20 @@ use anyhow::Result;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
+use crate::outcome::find;
+use crate::outcome::Outcome;
 use crate::raw::Driver;
 use crate::raw::Unit;
-use crate::report::Outcome;
+use crate::report::names;
 
-const FONT: &str = "sans-serif";
+pub const FONT: &str = "sans-serif";
 /// plotters makes them smaller when it writes SVG.
-const SMALL: i32 = 15;
-const LARGE: i32 = 20;
-const INK: RGBColor = RGBColor(60, 60, 60);
-const GRID: RGBColor = RGBColor(225, 225, 225);
+pub const SMALL: i32 = 15;
+pub const LARGE: i32 = 20;
+pub const INK: RGBColor = RGBColor(60, 60, 60);
+pub const GRID: RGBColor = RGBColor(225, 225, 225);
 
-fn colour(driver: Driver) -> RGBColor {
+pub fn colour(driver: Driver) -> RGBColor {
     match driver {
         Driver::C => RGBColor(86, 114, 158),
         Driver::Rust => RGBColor(206, 92, 40),
@@ -27,7 +29,7 @@ fn colour(driver: Driver) -> RGBColor {
     }
 }
 
-fn label(driver: Driver) -> &'static str {
+pub fn label(driver: Driver) -> &'static str {
     match driver {
         Driver::C => "C",
         Driver::Rust => "Rust",
@@ -36,7 +38,7 @@ fn label(driver: Driver) -> &'static str {
     }
 }
 
-fn canvas(path: &Path, width: u32, height: u32) -> Result<DrawingArea<SVGBackend<'_>, Shift>> {
+pub fn canvas(path: &Path, width: u32, height: u32) -> Result<DrawingArea<SVGBackend<'_>, Shift>> {
     let area = SVGBackend::new(path, (width, height)).into_drawing_area();
     area.fill(&WHITE)?;
     Ok(area)
@@ -50,12 +52,12 @@ struct Scale {
 
 impl Scale {
     const ROW: i32 = 24;
-    const LEFT: i32 = 215;
-    const RIGHT: i32 = 740;
+    const LEFT: i32 = 330;
+    const RIGHT: i32 = 800;
     const TOP: i32 = 60;
-    const WIDTH: i32 = 860;
+    const WIDTH: i32 = 920;
     /// The columns with the numbers.
-    const NUMBERS: [(i32, Driver); 2] = [(760, Driver::Rust), (812, Driver::Veth)];
+    const NUMBERS: [(i32, Driver); 2] = [(820, Driver::Rust), (872, Driver::Veth)];
 
     /// Holds everything but what is far out, whose bar is cut off; its number stands beside it.
     fn new(ratios: &[f64]) -> Self {
@@ -96,16 +98,9 @@ impl Scale {
 
 /// Bars from 1.00, to the left where it costs less than C, to the right where more.
 pub fn ratios(outcomes: &[Outcome], path: &Path) -> Result<()> {
-    let of = |name: &str, driver| {
-        let mut all = outcomes.iter();
-        all.find(|outcome| outcome.scenario == name && outcome.driver == driver)?
-            .ratio_to_c
-    };
-    let names: Vec<&str> = outcomes
-        .iter()
-        .filter(|outcome| outcome.driver == Driver::Rust && outcome.ratio_to_c.is_some())
-        .map(|outcome| outcome.scenario.as_str())
-        .collect();
+    let of = |name: &str, driver| find(outcomes, name, driver)?.ratio_to_c;
+    let mut names = names(outcomes);
+    names.retain(|name| of(name, Driver::Rust).is_some());
     let all: Vec<f64> = outcomes
         .iter()
         .filter_map(|outcome| outcome.ratio_to_c)
@@ -156,7 +151,7 @@ pub fn programs(outcomes: &[Outcome], path: &Path) -> Result<()> {
         let mut points: Vec<(u32, f64)> = outcomes
             .iter()
             .filter(|outcome| outcome.driver == driver && outcome.unit == Unit::Packet)
-            .filter_map(|outcome| Some((programs_of(&outcome.scenario)?, outcome.instructions?)))
+            .filter_map(|outcome| Some((programs_of(&outcome.scenario)?, outcome.instructions)))
             .collect();
         points.sort_by_key(|point| point.0);
         points

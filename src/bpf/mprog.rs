@@ -21,16 +21,16 @@ use crate::{
         ops::Driver,
         rcu::ReadSide,
         rtnl::Rtnl,
-        skb::Frame, //
+        skb::Arrival,
+        to_result, //
     }, //
 };
 use core::{
     cell::UnsafeCell,
     mem,
-    ptr, //
+    ptr::{self, NonNull}, //
 };
 use kernel::{
-    error::to_result,
     prelude::*,
     sync::{
         aref::ARef,
@@ -85,45 +85,17 @@ pub(crate) trait HasMprog {
 }
 
 impl<B> Mprog<B> {
-    /// Runs the programs in their order until one of them says something else than `next`
-    /// (`bpf_mprog_foreach_prog()`). `default` is the answer where there is no program.
-    ///
-    /// Bottom halves are disabled, as the programs and their statistics need it.
+    /// The programs that a packet meets; none where nothing is attached.
     #[inline(always)]
-    pub(crate) fn run(
-        &self,
-        frame: &mut Frame,
-        default: i32,
-        next: i32,
-        _read_side: &impl ReadSide,
-    ) -> i32 {
+    pub(crate) fn programs<'a, R: ReadSide>(&'a self, read_side: &'a R) -> Option<Programs<'a, R>> {
         // SAFETY: The slot is a valid pointer to a pointer.
         let entry = unsafe { bindings::netkit_rs_rcu_dereference_bh(self.active.0.get().cast()) };
-        let entry: *mut Entry = entry.cast();
-        if entry.is_null() {
-            return default;
-        }
-        // SAFETY: By the type invariant the entry is valid, and has at least one item.
-        let mut item = unsafe { &raw const (*entry).fp_items }.cast::<bindings::bpf_mprog_fp>();
-        let mut verdict = default;
-        loop {
-            // SAFETY: The array ends with a null item, which the loop does not pass. An item is replaced while
-            // it is read: hence volatile, as READ_ONCE() in C.
-            let prog = unsafe { (&raw const (*item).prog).read_volatile() };
-            if prog.is_null() {
-                return verdict;
-            }
-            // SAFETY: The packet is valid and owned; the program is, until a grace period after it was taken off.
-            verdict = unsafe {
-                bindings::netkit_rs_bpf_compute_data_pointers(frame.as_ptr());
-                bindings::netkit_rs_bpf_prog_run(prog, frame.as_ptr().cast()) as i32
-            };
-            if verdict != next {
-                return verdict;
-            }
-            // SAFETY: Not past the end, as above.
-            item = unsafe { item.add(1) };
-        }
+        // INVARIANT: By the type invariant; an entry that is taken out of use is not written to before a grace
+        // period has ended.
+        Some(Programs {
+            entry: NonNull::new(entry.cast())?,
+            _read_side: read_side,
+        })
     }
 
     /// The entry in use; with `fallback`, an empty one where there is none. `None` also for a bundle that was
@@ -332,6 +304,48 @@ impl<B> Mprog<B> {
         // SAFETY: The slot is a valid pointer to a pointer, and RTNL excludes other writers.
         // INVARIANT: Callers pass null or an entry of this bundle.
         unsafe { bindings::netkit_rs_rcu_assign_pointer(self.active.0.get().cast(), entry.cast()) };
+    }
+}
+
+/// The programs of an attachment point, as they were at one moment.
+///
+/// # Invariants
+///
+/// `entry` is valid as long as the critical section that `_read_side` stands for.
+pub(crate) struct Programs<'a, R> {
+    entry: NonNull<Entry>,
+    _read_side: &'a R,
+}
+
+impl<R: ReadSide> Programs<'_, R> {
+    /// Runs the programs in their order until one of them says something else than `next`
+    /// (`bpf_mprog_foreach_prog()`). `default` is the answer of an empty array.
+    ///
+    /// Bottom halves are disabled, as the programs and their statistics need it.
+    #[inline(always)]
+    pub(crate) fn run(&self, packet: &mut Arrival, default: i32, next: i32) -> i32 {
+        // SAFETY: By the type invariant the entry is valid.
+        let items = unsafe { &raw const (*self.entry.as_ptr()).fp_items };
+        let mut item = items.cast::<bindings::bpf_mprog_fp>();
+        let mut verdict = default;
+        loop {
+            // SAFETY: The array ends with a null item, which the loop does not pass. An item is replaced while
+            // it is read: hence volatile, as READ_ONCE() in C.
+            let prog = unsafe { (&raw const (*item).prog).read_volatile() };
+            if prog.is_null() {
+                return verdict;
+            }
+            // SAFETY: The packet is valid and owned; the program is, until a grace period after it was taken off.
+            verdict = unsafe {
+                bindings::netkit_rs_bpf_compute_data_pointers(packet.as_ptr());
+                bindings::netkit_rs_bpf_prog_run(prog, packet.as_ptr().cast()) as i32
+            };
+            if verdict != next {
+                return verdict;
+            }
+            // SAFETY: Not past the end, as above.
+            item = unsafe { item.add(1) };
+        }
     }
 }
 

@@ -24,6 +24,19 @@ pub(crate) mod skb;
 pub(crate) mod xdp;
 
 use crate::bindings;
+use kernel::{
+    ffi::c_int,
+    prelude::*, //
+};
+
+/// `kernel::error::to_result()`, for where calls are counted: a success is none.
+#[inline(always)]
+pub(crate) fn to_result(err: c_int) -> Result {
+    match err {
+        0 => Ok(()),
+        err => kernel::error::to_result(err),
+    }
+}
 
 /// `is_valid_ether_addr()`: neither a multicast address nor all zeroes.
 pub(crate) fn is_valid_ether_addr(address: &[u8; bindings::ETH_ALEN as usize]) -> bool {

@@ -4,7 +4,10 @@
 //!
 //! C header: [`include/net/netlink.h`](srctree/include/net/netlink.h)
 
-use super::extack::ExtAck;
+use super::{
+    extack::ExtAck,
+    to_result, //
+};
 use crate::bindings;
 use core::{
     ffi::c_int,
@@ -13,7 +16,6 @@ use core::{
     slice, //
 };
 use kernel::{
-    error::to_result,
     prelude::*,
     str::as_char_ptr_in_const_context, //
 };
@@ -241,6 +243,7 @@ impl Message {
         Self(skb)
     }
 
+    #[inline]
     fn put(&mut self, attrtype: u32, bytes: &[u8]) -> Result {
         // SAFETY: The message is valid, and `bytes` as long as it says.
         to_result(unsafe {
@@ -254,16 +257,19 @@ impl Message {
     }
 
     /// `nla_put_u8()`. `EMSGSIZE` where the message has no room.
+    #[inline]
     pub(crate) fn put_u8(&mut self, attrtype: u32, value: u8) -> Result {
         self.put(attrtype, &[value])
     }
 
     /// `nla_put_u16()`. `EMSGSIZE` where the message has no room.
+    #[inline]
     pub(crate) fn put_u16(&mut self, attrtype: u32, value: u16) -> Result {
         self.put(attrtype, &value.to_ne_bytes())
     }
 
     /// `nla_put_u32()`. `EMSGSIZE` where the message has no room.
+    #[inline]
     pub(crate) fn put_u32(&mut self, attrtype: u32, value: u32) -> Result {
         self.put(attrtype, &value.to_ne_bytes())
     }

@@ -63,8 +63,7 @@ impl SkBuff {
         unsafe { self.0.as_ref().len }
     }
 
-    /// The packet as an Ethernet frame: the header is where the CPU can read it (`pskb_may_pull(ETH_HLEN)`), and
-    /// the packet's idea of where it is points there (`skb_reset_mac_header()`).
+    /// The packet as an Ethernet frame: the header is where the CPU can read it (`pskb_may_pull(ETH_HLEN)`).
     ///
     /// None, and the packet is freed, if it is shorter than a header or memory is short.
     #[inline(always)]
@@ -73,9 +72,7 @@ impl SkBuff {
         if !unsafe { bindings::netkit_rs_pskb_may_pull(self.as_ptr(), bindings::ETH_HLEN) } {
             return None;
         }
-        // SAFETY: The packet is valid.
-        unsafe { bindings::netkit_rs_skb_reset_mac_header(self.as_ptr()) };
-        // INVARIANT: The header was just made linear, and found.
+        // INVARIANT: The header was just made linear.
         Some(Frame(self))
     }
 }
@@ -92,8 +89,7 @@ impl Drop for SkBuff {
 ///
 /// # Invariants
 ///
-/// `skb->mac_header` lies inside the buffer, with `ETH_HLEN` linear bytes behind it. (The BPF helpers that move a
-/// packet's start keep it so.)
+/// `skb->data` has `ETH_HLEN` linear bytes.
 pub(crate) struct Frame(SkBuff);
 
 impl Frame {
@@ -153,14 +149,17 @@ impl Frame {
         unsafe { (*self.fields()).__bindgen_anon_4.mark = mark };
     }
 
-    /// The packet changes over to `dev`: is it for it, for all, or for another host (`eth_skb_pkt_type()`)? Then
-    /// `skb->dev`.
+    /// The packet changes over to `dev`: its header is that of what the device receives (`skb_reset_mac_header()`).
+    /// Is it for it, for all, or for another host (`eth_skb_pkt_type()`)? Then `skb->dev`.
     ///
     /// The packet must not outlive the device, which holds as long as the read-side lock does.
     #[inline(always)]
-    pub(crate) fn enter(&mut self, dev: &NetDevice, _read_side: &impl ReadSide) {
-        // SAFETY: The packet is valid, and its Ethernet header readable by the type invariant.
-        unsafe { bindings::netkit_rs_eth_skb_pkt_type(self.as_ptr(), dev.as_ptr()) };
+    pub(crate) fn enter(mut self, dev: &NetDevice, _read_side: &impl ReadSide) -> Arrival {
+        // SAFETY: The packet is valid; the header that is found and read is linear by the type invariant.
+        unsafe {
+            bindings::netkit_rs_skb_reset_mac_header(self.as_ptr());
+            bindings::netkit_rs_eth_skb_pkt_type(self.as_ptr(), dev.as_ptr());
+        }
         // SAFETY: The packet is valid and owned.
         unsafe {
             (*self.as_ptr())
@@ -169,6 +168,23 @@ impl Frame {
                 .__bindgen_anon_1
                 .dev = dev.as_ptr()
         };
+        // INVARIANT: The header was just found where the type invariant has it.
+        Arrival(self.0)
+    }
+}
+
+/// A packet at the device that is to receive it, its Ethernet header not taken off yet.
+///
+/// # Invariants
+///
+/// `skb->mac_header` lies inside the buffer, with `ETH_HLEN` linear bytes behind it. (The BPF helpers that move a
+/// packet's start keep it so.)
+pub(crate) struct Arrival(SkBuff);
+
+impl Arrival {
+    #[inline(always)]
+    pub(crate) fn as_ptr(&mut self) -> *mut bindings::sk_buff {
+        self.0.as_ptr()
     }
 
     /// Takes the Ethernet header off (`eth_skb_pull_mac()`, `skb_postpull_rcsum()`) and hands the packet to the

@@ -13,7 +13,7 @@ use super::{
     Scrub, //
 };
 use crate::{
-    bpf::context::{with_net_context, NetContext},
+    bpf::context::with_net_context,
     net::{
         device::Device,
         ops::Transmit,
@@ -31,24 +31,18 @@ struct Dropped;
 /// already.
 #[inline(always)]
 pub(super) fn xmit(skb: SkBuff, dev: &Device<Netkit>, rcu: &impl ReadSide) -> Transmit {
-    with_net_context(|context| match forward(skb, dev, context, rcu) {
+    match forward(skb, dev, rcu) {
         Ok(()) => Transmit::Success,
         Err(Dropped) => {
             dev.count_tx_dropped();
             Transmit::Drop
         }
-    })
+    }
 }
 
 #[inline(always)]
-fn forward(
-    skb: SkBuff,
-    dev: &Device<Netkit>,
-    context: &NetContext,
-    rcu: &impl ReadSide,
-) -> Result<(), Dropped> {
+fn forward(skb: SkBuff, dev: &Device<Netkit>, rcu: &impl ReadSide) -> Result<(), Dropped> {
     let nk = dev.private();
-    let policy = nk.transit().policy.get() as i32;
     let len = skb.len();
 
     let peer = nk
@@ -62,22 +56,35 @@ fn forward(
     }
 
     prep_forward(&mut frame, dev, peer);
-    frame.enter(peer, rcu);
+    let mut frame = frame.enter(peer, rcu);
 
-    let verdict = nk.mprog.run(&mut frame, policy, Action::Next as i32, rcu);
-    if verdict == Action::Next as i32 || verdict == Action::Pass as i32 {
-        if !frame.receive(rcu) {
-            return Err(Dropped);
+    let mut verdict = nk.transit().policy.get() as i32;
+    // C sets up the context for every packet. Only programs, and the redirect that one of them asked for, use it.
+    if let Some(programs) = nk.mprog.programs(rcu) {
+        let rest = with_net_context(|context| {
+            verdict = programs.run(&mut frame, verdict, Action::Next as i32);
+            if verdict != Action::Redirect as i32 {
+                return Some(frame);
+            }
+            dev.count_tx(len);
+            frame.redirect(context, rcu);
+            None
+        });
+        match rest {
+            Some(rest) => frame = rest,
+            None => return Ok(()),
         }
-        dev.count_tx(len);
-        peer.count_rx(len);
-    } else if verdict == Action::Redirect as i32 {
-        dev.count_tx(len);
-        frame.redirect(context, rcu);
-    } else {
-        // `Action::Drop`, and whatever a program made up.
+    }
+
+    // Not `Action::Drop`, nor whatever a program made up.
+    if verdict != Action::Next as i32 && verdict != Action::Pass as i32 {
         return Err(Dropped);
     }
+    if !frame.receive(rcu) {
+        return Err(Dropped);
+    }
+    dev.count_tx(len);
+    peer.count_rx(len);
     Ok(())
 }
 
