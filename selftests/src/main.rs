@@ -7,6 +7,7 @@
 
 mod bpf;
 mod check;
+mod command;
 mod ctx;
 mod differential;
 mod driver;

@@ -49,9 +49,12 @@ macro_rules! tests {
 }
 
 mod attach;
+mod aya;
 mod big_tcp;
 mod carrier;
 mod change;
+mod command;
+mod command_module;
 mod create;
 mod delete;
 mod forward;
@@ -99,10 +102,13 @@ pub fn all() -> Vec<Test> {
         order::tests(),
         query::tests(),
         links::tests(),
+        aya::tests(),
+        command::tests(),
         room::tests(),
         single::tests(),
         symbols::tests(),
         module::module_tests(),
+        command_module::module_tests(),
     ]
     .into_iter()
     .flatten()
