@@ -120,9 +120,20 @@ impl Namespace {
                 )))
             }
         };
-        found.ok_or_else(|| {
+        let mut found = found.ok_or_else(|| {
             Kind::Absent.error(format!("{} is not a network namespace", path.display()))
-        })
+        })?;
+        let identity = &mut found.identity;
+        identity.current = identity.inode == Self::current()?.identity.inode;
+        match path.starts_with(NAMED) {
+            true => {
+                identity.name = path
+                    .file_name()
+                    .map(|name| name.to_string_lossy().into_owned())
+            }
+            false => identity.path = Some(path),
+        }
+        Ok(found)
     }
 
     /// Moves the calling thread into it, for good.
@@ -276,6 +287,14 @@ mod tests {
         let current: Vec<_> = all.iter().filter(|one| one.identity.current).collect();
         assert_eq!(current.len(), 1);
         assert_eq!(current[0].identity.inode, own);
+        Ok(())
+    }
+
+    #[test]
+    fn this_one_by_its_path() -> Result<()> {
+        let own = Namespace::by_name("/proc/self/ns/net")?;
+        assert!(own.identity.current);
+        assert_eq!(own.identity.path, Some(PathBuf::from("/proc/self/ns/net")));
         Ok(())
     }
 

@@ -65,10 +65,10 @@ impl fmt::Display for Ran {
     }
 }
 
-/// A command line; arguments are separated by single spaces.
+/// A command line; arguments are separated by spaces.
 fn prepared(line: &str) -> Result<Command> {
     let mut command = Command::new(binary()?);
-    command.args(line.split(' '));
+    command.args(line.split_whitespace());
     Ok(command)
 }
 

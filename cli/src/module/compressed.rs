@@ -57,6 +57,16 @@ impl Format {
         known.map(|(_, format)| format)
     }
 
+    /// Whether a kernel that knows the format can unpack this file: its xz knows no check but CRC32, and `xz` makes CRC64
+    /// if it is not told otherwise.
+    fn suits_the_kernel(self, bytes: &[u8]) -> bool {
+        const CHECK: usize = 7;
+        match self {
+            Self::Xz => matches!(bytes.get(CHECK), Some(0 | 1)),
+            Self::Gzip | Self::Zstd => true,
+        }
+    }
+
     fn unpack(self, mut bytes: &[u8]) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         match self {
@@ -81,6 +91,7 @@ impl Format {
 pub struct ModuleFile {
     file: File,
     format: Option<Format>,
+    suits_the_kernel: bool,
     /// The module itself.
     pub bytes: Vec<u8>,
 }
@@ -91,6 +102,7 @@ impl ModuleFile {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         let format = Format::of(&bytes);
+        let suits_the_kernel = format.is_some_and(|format| format.suits_the_kernel(&bytes));
         if let Some(format) = format {
             let unpacked = format.unpack(&bytes);
             bytes = unpacked.map_err(|error| {
@@ -100,6 +112,7 @@ impl ModuleFile {
         Ok(Self {
             file,
             format,
+            suits_the_kernel,
             bytes,
         })
     }
@@ -111,7 +124,7 @@ impl ModuleFile {
         };
         // A kernel that cannot unpack anything has no such file.
         let known = read_if_there("/sys/module/compression").ok().flatten();
-        if known.is_some_and(|known| known == format.to_string()) {
+        if self.suits_the_kernel && known.is_some_and(|known| known == format.to_string()) {
             return finit_module(&self.file, c"", COMPRESSED_FILE);
         }
         init_module(&self.bytes, c"")
@@ -154,6 +167,15 @@ mod tests {
             );
         }
         Ok(())
+    }
+
+    #[test]
+    fn checks_of_xz() {
+        assert!(Format::Xz.suits_the_kernel(XZ));
+        let mut crc64 = XZ.to_vec();
+        crc64[7] = 4;
+        assert!(!Format::Xz.suits_the_kernel(&crc64));
+        assert!(!Format::Xz.suits_the_kernel(&XZ[..6]));
     }
 
     #[test]

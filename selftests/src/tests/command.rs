@@ -295,7 +295,7 @@ fn attach_what_is_pinned(t: &Ctx) -> Result<()> {
         mprog::query(pair.primary, PEER)?.progs,
         [prog.id],
     )?;
-    let status = json("status")?;
+    let status = json("status nk0")?;
     let shown = &status["devices"][0]["programs"]["peer"]["programs"][0];
     check::equal("pins", &shown["pins"], &json!([pin("prog")]))
 }
@@ -424,7 +424,7 @@ fn in_another_namespace(t: &Ctx) -> Result<()> {
     ];
     let query = host.run(|| Ok(mprog::query(pair.primary, PEER)?))?;
     check::equal("programs", query.progs, ids)?;
-    let shown = json("status -n far")?;
+    let shown = json("status -n far there0")?;
     let pins = &shown["devices"][0]["programs"]["peer"]["programs"][0]["link"]["pins"];
     check::equal("pins", pins, &json!([pin("far")]))?;
     good(&format!("detach prog:{} -n far -d there0 --peer", ids[1]))?;
