@@ -31,10 +31,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(&man)?;
     fs::write(man.join(format!("{NAME}.8")), main_page(&command)?)?;
     for sub in command.get_subcommands() {
-        if sub.get_name() != "help" {
-            let name = sub.get_display_name().unwrap_or_else(|| sub.get_name());
-            fs::write(man.join(format!("{name}.8")), sub_page(sub)?)?;
-        }
+        let name = sub.get_display_name().unwrap_or_else(|| sub.get_name());
+        fs::write(man.join(format!("{name}.8")), sub_page(sub)?)?;
     }
 
     let completions = folder.join("completions");
@@ -119,7 +117,7 @@ fn statuses(roff: &mut Roff) {
 
 fn json(roff: &mut Roff) {
     roff.control("SH", ["JSON"]);
-    roff.text([roman("With "), bold("--json"), roman(" every command prints one object. Keys keep their meaning; new ones may come. A failure is { \"error\": { \"kind\", \"message\" } }, where kind is one of failed, usage, permission, absent, conflict, timeout, for the exit statuses 1 to 6; wrong arguments are told in words only.")]);
+    roff.text([roman("With "), bold("--json"), roman(" every command prints one object. Keys keep their meaning; new ones may come. A failure is { \"error\": { \"kind\", \"message\" } }, where kind is one of failed, usage, permission, absent, conflict, timeout, for the exit statuses 1 to 6; a command line that cannot be read is told of in words only.")]);
     list(
         roff,
         &[
@@ -133,7 +131,7 @@ fn json(roff: &mut Roff) {
             ),
             (
                 "status, a device",
-                "namespace (inode, current, and as far as there is one a name, a pid in it, a path), ifindex, name, role (primary, peer), \
+                "namespace (inode, current, and name, pid, path: null where there is none), ifindex, name, role (primary, peer), \
                  pairing (pair, single), mode (l2, l3), policy and peer_policy (forward, blackhole), peer (null, or ifindex and \
                  netnsid, which is null in the same namespace), programs (null for what has none, and for who is not root; \
                  else primary and peer)",

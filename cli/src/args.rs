@@ -17,7 +17,12 @@ use crate::target::Target;
 
 /// Loads the Rust netkit driver into the running kernel, and attaches BPF programs to netkit devices.
 #[derive(Parser)]
-#[command(name = "netkit-rs", version, arg_required_else_help = true)]
+#[command(
+    name = "netkit-rs",
+    version,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
 pub struct Cli {
     /// Print JSON for programs to read
     #[arg(long, global = true)]

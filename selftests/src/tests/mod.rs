@@ -55,6 +55,7 @@ mod carrier;
 mod change;
 mod command;
 mod command_module;
+mod command_refused;
 mod create;
 mod delete;
 mod forward;
@@ -104,6 +105,7 @@ pub fn all() -> Vec<Test> {
         links::tests(),
         aya::tests(),
         command::tests(),
+        command_refused::tests(),
         room::tests(),
         single::tests(),
         symbols::tests(),
