@@ -19,6 +19,7 @@ use std::thread;
 use anyhow::anyhow;
 use anyhow::Context;
 use anyhow::Result;
+use nix::errno::Errno;
 use nix::sched::setns;
 use nix::sched::CloneFlags;
 use nix::sys::statfs::fstatfs;
@@ -138,8 +139,12 @@ impl Namespace {
 
     /// Moves the calling thread into it, for good.
     pub fn join(&self) -> Result<()> {
-        setns(&self.file, CloneFlags::CLONE_NEWNET)
-            .with_context(|| format!("cannot enter the network namespace {self}"))
+        match setns(&self.file, CloneFlags::CLONE_NEWNET) {
+            Err(Errno::EPERM) => Err(Kind::Permission.error(
+                "looking into other network namespaces needs root: run the same command with sudo",
+            )),
+            joined => joined.with_context(|| format!("cannot enter the network namespace {self}")),
+        }
     }
 
     /// Runs `work` in it: in a thread that ends, so that this one's namespace stays what it was.

@@ -246,6 +246,8 @@ fn refused_targets(t: &Ctx) -> Result<()> {
 
 fn refused_to_nobody(t: &Ctx) -> Result<()> {
     Spec::l3().create(&t.host, &t.host)?;
+    let far = t.ns()?;
+    let _name = Name::give(&far, "far")?;
     let object = object()?;
     fs::write("/tmp/any", "")?;
     for line in [
@@ -254,6 +256,7 @@ fn refused_to_nobody(t: &Ctx) -> Result<()> {
         "detach link:1",
         "load /tmp/any",
         "unload",
+        "status --netns far",
     ] {
         run_as_nobody(line)?.refused(3, &["sudo"])?;
     }
