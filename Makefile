@@ -9,7 +9,7 @@ vm_timeout ?= 1500
 kselftest_timeout ?= 5400
 
 .DEFAULT_GOAL := module
-.PHONY: module tools lessor test kselftest demo bench bench-scale bench-docs check fmt rust-analyzer shell vm-shell load unload setup clean distclean help
+.PHONY: module tools lessor test kselftest demo bench bench-scale bench-docs check fmt rust-analyzer shell vm-shell load unload docs install setup clean distclean help
 
 module: ## build target/module/netkit_rs.ko (the default; CLIPPY=1 lints it, too)
 	@$(inside) scripts/build-module
@@ -66,6 +66,12 @@ load: module tools ## load the module into the running kernel (as root)
 
 unload: ## unload it (as root)
 	@$(programs) unload
+
+docs: ## write the manual pages and completions of netkit-rs to target/docs
+	@$(inside) cargo run --quiet --release --locked -p netkit-rs --example docs -- target/docs
+
+install: module tools docs ## install netkit-rs, its documentation and the module (PREFIX=/usr/local, DESTDIR=)
+	@DESTDIR='$(DESTDIR)' PREFIX='$(or $(PREFIX),/usr/local)' scripts/install
 
 setup: ## prepare what building and testing need, in the cache folder
 	@scripts/setup

@@ -3,10 +3,27 @@
 //!
 //! - [`module`]: takes the Rust driver into the running kernel and out of it, whole: what the kernel only begins (a
 //!   livepatch transition) is waited for, what it refuses is told in words.
-//! - [`device`]: the netkit devices of a network namespace or of all of them.
-//! - [`object`]: loads one program of an object file.
+//! - [`status`]: which driver runs, the netkit devices of one network namespace or of all, their programs in order.
+//! - [`change`]: attaches, replaces and detaches programs. It goes from what a user names ([`target`], [`primary`],
+//!   [`source`]) to the kernel, by `netkit-aya`.
+//! - [`device`], [`namespace`], [`hook`], [`bpf`], [`object`]: what these look at.
+//! - [`args`], [`command`]: the command line, and what is printed.
+//! - [`failure`]: the kinds of errors, which are the exit statuses.
 
+pub mod args;
+pub mod bpf;
+pub mod change;
+pub mod command;
 pub mod device;
+pub mod failure;
+pub mod hook;
 mod kernel_log;
+mod listns;
 pub mod module;
+pub mod namespace;
+mod netlink;
 pub mod object;
+pub mod primary;
+pub mod source;
+pub mod status;
+pub mod target;

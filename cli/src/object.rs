@@ -7,7 +7,6 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use anyhow::anyhow;
-use anyhow::bail;
 use anyhow::Context;
 use anyhow::Result;
 use aya::programs::Program;
@@ -15,6 +14,9 @@ use aya::programs::ProgramError;
 use aya::programs::SchedClassifier;
 use aya::Ebpf;
 use netkit_aya::ProgramSymbol;
+
+use crate::bpf;
+use crate::failure::Kind;
 
 /// Which program of the file.
 #[derive(Clone, Debug, Default)]
@@ -28,7 +30,7 @@ pub struct Choice {
 /// A program in the kernel. Its maps live as long as it does.
 pub struct Loaded {
     ebpf: Ebpf,
-    pub name: String,
+    name: String,
 }
 
 impl Loaded {
@@ -58,21 +60,26 @@ impl Loaded {
         Ok(program.fd()?.as_fd())
     }
 
-    /// The kernel's id for the program.
-    pub fn id(&self) -> Result<u32> {
+    /// The program by its number, and by its whole name: the kernel keeps no more than 15 bytes of it.
+    pub fn program(&self) -> Result<bpf::Program> {
         let program = self.ebpf.program(&self.name);
         let program = program.ok_or_else(|| anyhow!("there is no program {}", self.name))?;
-        Ok(program.info()?.id())
+        let info = program.info()?;
+        Ok(bpf::Program {
+            id: info.id(),
+            name: Some(self.name.clone()),
+            tag: Some(format!("{:016x}", info.tag())),
+        })
     }
 }
 
 fn classifier<'a>(program: &'a mut Program, name: &str) -> Result<&'a mut SchedClassifier> {
     let kind = program.prog_type();
     program.try_into().map_err(|_| {
-        anyhow!(
+        Kind::Conflict.error(format!(
             "the program {name} is of the type {kind:?}, and netkit takes tc programs: put it into a section `netkit/peer`, \
              `netkit/primary` or `tc`"
-        )
+        ))
     })
 }
 
@@ -114,12 +121,12 @@ fn choose(programs: &[ProgramSymbol], choice: &Choice) -> Result<String> {
     };
     match chosen.as_slice() {
         [one] => Ok(one.name.clone()),
-        [] if programs.is_empty() => bail!("it has no program"),
-        [] => bail!("it has no such program; it has {}", list()),
-        _ => bail!(
+        [] if programs.is_empty() => Err(Kind::Absent.error("it has no program")),
+        [] => Err(Kind::Absent.error(format!("it has no such program; it has {}", list()))),
+        _ => Err(Kind::Usage.error(format!(
             "it has several: choose one with --program or --section; it has {}",
             list()
-        ),
+        ))),
     }
 }
 

@@ -2,30 +2,45 @@
 //! A netkit link: the bond between one program and one side of a pair.
 
 use std::ffi::CString;
+use std::fs;
+use std::io;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
+use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::path::PathBuf;
 
-use crate::ifindex;
+use aya::pin::PinError;
+use aya::programs::links::LinkError;
+use aya::programs::Link;
+use aya::programs::MultiProgLink;
+use aya::programs::ProgramError;
+
 use crate::sys;
 use crate::NetkitAttachType;
-use crate::NetkitError;
 use crate::NetkitOptions;
+use crate::NetworkInterface;
 
 /// An open netkit link.
 ///
-/// The program runs as long as the link lives: until [`detach`](Self::detach), or until the last descriptor is closed and
-/// the last pin removed. The device does not depend on the link: when the device goes, the link stays behind, defunct.
+/// The program runs as long as the link lives: until [`detach`](Link::detach), or until the last descriptor is closed (as
+/// dropping does) and the last pin removed. The device does not depend on the link: when the device goes, the link stays
+/// behind, defunct.
 #[derive(Debug)]
 pub struct NetkitLink {
     fd: OwnedFd,
 }
 
+/// Tells the links of this process apart, as aya's `FdLinkId`. The kernel's own id is [`NetkitLinkInfo::id`].
+#[derive(Debug, Eq, Hash, PartialEq)]
+pub struct NetkitLinkId(RawFd);
+
 /// What the kernel tells about a netkit link.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct NetkitLinkInfo {
     /// The link's id.
     pub id: u32,
@@ -33,7 +48,7 @@ pub struct NetkitLinkInfo {
     pub program_id: u32,
     /// The device whose packets the program sees, by its index in its own network namespace: the peer's for a link on the
     /// peer. `None` when the device has gone or the link is detached.
-    pub ifindex: Option<u32>,
+    pub if_index: Option<u32>,
     /// The side of the pair; `None` for one that this crate does not know.
     pub attach_type: Option<NetkitAttachType>,
 }
@@ -44,31 +59,46 @@ impl AsFd for NetkitLink {
     }
 }
 
-impl NetkitLink {
-    /// Attaches a loaded program to one side of the pair whose primary is `interface`.
-    ///
-    /// The kernel refuses a peer (`EACCES`), a device of another kind (`ENXIO`), a place next to a program that is not
-    /// there (`ENOENT`) and a revision that has passed (`ESTALE`).
-    pub fn attach(
-        program: impl AsFd,
-        interface: &str,
-        attach_type: NetkitAttachType,
-        options: NetkitOptions,
-    ) -> Result<Self, NetkitError> {
-        Self::attach_to_index(program, ifindex(interface)?, attach_type, options)
+/// A link can say where another one goes: [`NetkitOrder::before_link`](crate::NetkitOrder::before_link).
+impl MultiProgLink for NetkitLink {
+    fn fd(&self) -> Result<BorrowedFd<'_>, LinkError> {
+        Ok(self.fd.as_fd())
+    }
+}
+
+impl Link for NetkitLink {
+    type Id = NetkitLinkId;
+
+    fn id(&self) -> NetkitLinkId {
+        NetkitLinkId(self.fd.as_raw_fd())
     }
 
-    /// [`attach`](Self::attach), by the primary's index.
-    pub fn attach_to_index(
+    /// Takes the program off the device at once (`BPF_LINK_DETACH`), whoever else has the link open or pinned: for these it
+    /// is left without a device.
+    fn detach(self) -> Result<(), ProgramError> {
+        let mut attr = sys::LinkDetach {
+            link_fd: raw(self.fd.as_fd()),
+        };
+        // SAFETY: no addresses.
+        unsafe { sys::bpf(&mut attr) }?;
+        Ok(())
+    }
+}
+
+impl NetkitLink {
+    /// Attaches a loaded program, given by its descriptor; see
+    /// [`AttachNetkit::attach_netkit`](crate::AttachNetkit::attach_netkit), also for the errors.
+    pub fn attach<'a>(
         program: impl AsFd,
-        ifindex: u32,
+        interface: impl Into<NetworkInterface<'a>>,
         attach_type: NetkitAttachType,
-        options: NetkitOptions,
-    ) -> Result<Self, NetkitError> {
+        options: impl Into<NetkitOptions<'a>>,
+    ) -> Result<Self, ProgramError> {
+        let options = options.into();
         let (flags, relative) = options.order.to_raw();
         let mut attr = sys::LinkCreate {
             prog_fd: raw(program.as_fd()),
-            target_ifindex: ifindex,
+            target_ifindex: interface.into().if_index()?,
             attach_type: attach_type.to_raw(),
             flags,
             relative,
@@ -80,42 +110,49 @@ impl NetkitLink {
         Ok(Self { fd })
     }
 
-    /// Opens the link that is pinned at `path`.
-    pub fn from_pin(path: impl AsRef<Path>) -> Result<Self, NetkitError> {
-        let path = c_path(path.as_ref())?;
-        let mut attr = sys::ObjGet(sys::Object {
-            pathname: path.as_ptr() as u64,
-            ..Default::default()
-        });
-        // SAFETY: the path is a C string that outlives the call; a new descriptor is the answer.
-        let fd = unsafe { sys::bpf_fd(&mut attr) }?;
-        Self::from_fd(fd)
-    }
-
-    /// Opens a link by its id.
-    pub fn from_id(id: u32) -> Result<Self, NetkitError> {
-        let mut attr = sys::GetFdById {
+    /// Opens a link by the kernel's id for it.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError::InvalidLink`] if it is a link of another kind.
+    pub fn from_id(id: u32) -> Result<Self, LinkError> {
+        let mut attr = sys::LinkGetFdById(sys::Id {
             id,
             ..Default::default()
-        };
+        });
         // SAFETY: no addresses; a new descriptor is the answer.
         let fd = unsafe { sys::bpf_fd(&mut attr) }?;
         Self::from_fd(fd)
     }
 
-    fn from_fd(fd: OwnedFd) -> Result<Self, NetkitError> {
+    /// Takes over a descriptor, of which it is not known yet what it is.
+    fn from_fd(fd: OwnedFd) -> Result<Self, LinkError> {
+        // The kernel tells about programs and maps by the same command: their numbers must not be taken for a link's.
+        let what = fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).map_err(|error| {
+            aya::sys::SyscallError {
+                call: "readlink",
+                io_error: error,
+            }
+        })?;
         let link = Self { fd };
-        link.info()?;
-        Ok(link)
+        match what.as_os_str().as_bytes() {
+            b"anon_inode:bpf_link" | b"anon_inode:bpf-link" => link.info().map(|_| link),
+            _ => Err(LinkError::InvalidLink),
+        }
     }
 
     /// Puts another program behind the link, at once and in the same place.
-    pub fn update(&self, program: impl AsFd) -> Result<(), NetkitError> {
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a link without a device (`ENOLINK`), a program that is attached there already (`EEXIST`) and one of
+    /// another type (`EINVAL`).
+    pub fn update(&self, program: impl AsFd) -> Result<(), LinkError> {
         self.update_raw(program.as_fd(), None)
     }
 
     /// [`update`](Self::update), but only (`EPERM` otherwise) if `old` is the program behind the link.
-    pub fn replace(&self, old: impl AsFd, new: impl AsFd) -> Result<(), NetkitError> {
+    pub fn replace(&self, old: impl AsFd, new: impl AsFd) -> Result<(), LinkError> {
         self.update_raw(new.as_fd(), Some(old.as_fd()))
     }
 
@@ -123,7 +160,7 @@ impl NetkitLink {
         &self,
         new: BorrowedFd<'_>,
         old: Option<BorrowedFd<'_>>,
-    ) -> Result<(), NetkitError> {
+    ) -> Result<(), LinkError> {
         let mut attr = sys::LinkUpdate {
             link_fd: raw(self.fd.as_fd()),
             new_prog_fd: raw(new),
@@ -131,32 +168,36 @@ impl NetkitLink {
             old_prog_fd: old.map_or(0, raw),
         };
         // SAFETY: no addresses.
-        unsafe { sys::bpf(&mut attr) }.map(drop)
-    }
-
-    /// Takes the program off the device. The link stays open, and pinned if it was, without a device.
-    pub fn detach(&self) -> Result<(), NetkitError> {
-        let mut attr = sys::LinkDetach {
-            link_fd: raw(self.fd.as_fd()),
-        };
-        // SAFETY: no addresses.
-        unsafe { sys::bpf(&mut attr) }.map(drop)
+        unsafe { sys::bpf(&mut attr) }?;
+        Ok(())
     }
 
     /// Gives the link a name in a BPF file system, where it outlives this process.
-    pub fn pin(&self, path: impl AsRef<Path>) -> Result<(), NetkitError> {
-        let path = c_path(path.as_ref())?;
+    pub fn pin<P: AsRef<Path>>(self, path: P) -> Result<PinnedNetkitLink, PinError> {
+        let path = path.as_ref();
+        let c_path = c_path(path).map_err(|error| PinError::InvalidPinPath {
+            path: path.to_owned(),
+            error,
+        })?;
         let mut attr = sys::ObjPin(sys::Object {
-            pathname: path.as_ptr() as u64,
+            pathname: c_path.as_ptr() as u64,
             bpf_fd: raw(self.fd.as_fd()),
             ..Default::default()
         });
         // SAFETY: the path is a C string that outlives the call.
-        unsafe { sys::bpf(&mut attr) }.map(drop)
+        unsafe { sys::bpf(&mut attr) }?;
+        Ok(PinnedNetkitLink {
+            link: self,
+            path: path.to_owned(),
+        })
     }
 
     /// Asks the kernel about the link.
-    pub fn info(&self) -> Result<NetkitLinkInfo, NetkitError> {
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError::InvalidLink`] if it is a link of another kind.
+    pub fn info(&self) -> Result<NetkitLinkInfo, LinkError> {
         let mut info = sys::LinkInfo::default();
         let mut attr = sys::Info {
             bpf_fd: raw(self.fd.as_fd()),
@@ -166,22 +207,107 @@ impl NetkitLink {
         // SAFETY: `info` is valid for the `info_len` bytes that the kernel may write, and any bytes are a value of it.
         unsafe { sys::bpf(&mut attr) }?;
         if info.kind != sys::BPF_LINK_TYPE_NETKIT {
-            return Err(NetkitError::NotNetkit { kind: info.kind });
+            return Err(LinkError::InvalidLink);
         }
         Ok(NetkitLinkInfo {
             id: info.id,
             program_id: info.prog_id,
-            ifindex: Some(info.ifindex).filter(|index| *index != 0),
+            if_index: Some(info.ifindex).filter(|index| *index != 0),
             attach_type: NetkitAttachType::from_raw(info.attach_type),
         })
     }
 }
 
+/// A netkit link that has a name in a BPF file system.
+///
+/// Dropping it leaves the program attached, as long as the name is there.
+#[derive(Debug)]
+pub struct PinnedNetkitLink {
+    link: NetkitLink,
+    path: PathBuf,
+}
+
+impl PinnedNetkitLink {
+    /// Opens the link that is pinned at `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError::InvalidLink`] if something else is pinned there.
+    pub fn from_pin<P: AsRef<Path>>(path: P) -> Result<Self, LinkError> {
+        let path = path.as_ref();
+        let c_path = c_path(path).map_err(|_| LinkError::InvalidLink)?;
+        let mut attr = sys::ObjGet(sys::Object {
+            pathname: c_path.as_ptr() as u64,
+            ..Default::default()
+        });
+        // SAFETY: the path is a C string that outlives the call; a new descriptor is the answer.
+        let fd = unsafe { sys::bpf_fd(&mut attr) }?;
+        Ok(Self {
+            link: NetkitLink::from_fd(fd)?,
+            path: path.to_owned(),
+        })
+    }
+
+    /// The link itself.
+    pub fn link(&self) -> &NetkitLink {
+        &self.link
+    }
+
+    /// Where it is pinned.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes the name; the link lives on as what is returned.
+    pub fn unpin(self) -> Result<NetkitLink, io::Error> {
+        fs::remove_file(&self.path)?;
+        Ok(self.link)
+    }
+}
+
+/// The pin stays.
+impl From<PinnedNetkitLink> for NetkitLink {
+    fn from(pinned: PinnedNetkitLink) -> Self {
+        pinned.link
+    }
+}
+
 /// A descriptor, as bpf(2) takes it; one that is open is never negative.
-fn raw(fd: BorrowedFd<'_>) -> u32 {
+pub(crate) fn raw(fd: BorrowedFd<'_>) -> u32 {
     fd.as_raw_fd() as u32
 }
 
-fn c_path(path: &Path) -> Result<CString, NetkitError> {
-    Ok(CString::new(path.as_os_str().as_bytes())?)
+fn c_path(path: &Path) -> Result<CString, std::ffi::NulError> {
+    CString::new(path.as_os_str().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    /// Any descriptor: what it is is looked at before the kernel is asked.
+    #[test]
+    fn a_file_is_no_link() -> io::Result<()> {
+        let fd = OwnedFd::from(File::open("/dev/null")?);
+        let error = NetkitLink::from_fd(fd);
+        assert!(matches!(error, Err(LinkError::InvalidLink)), "{error:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_path_with_a_nul_byte() -> io::Result<()> {
+        let error = PinnedNetkitLink::from_pin("/sys/fs/bpf/a\0b");
+        assert!(matches!(error, Err(LinkError::InvalidLink)), "{error:?}");
+        let link = NetkitLink {
+            fd: File::open("/dev/null")?.into(),
+        };
+        let error = link.pin("/sys/fs/bpf/a\0b");
+        assert!(
+            matches!(error, Err(PinError::InvalidPinPath { .. })),
+            "{error:?}"
+        );
+        Ok(())
+    }
 }

@@ -16,11 +16,15 @@ use object::read::elf::SectionHeader as _;
 use object::read::elf::Sym as _;
 use object::NativeEndian;
 use object::SectionIndex;
-
-use crate::NetkitError;
+use thiserror::Error;
 
 type Header = FileHeader64<NativeEndian>;
 const ENDIAN: NativeEndian = NativeEndian;
+
+/// An object file that cannot be read.
+#[derive(Clone, Debug, Error, Eq, PartialEq)]
+#[error("it is not a BPF object file: {0}")]
+pub struct ObjectError(String);
 
 /// A program of an object file.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -32,7 +36,7 @@ pub struct ProgramSymbol {
 }
 
 /// The programs of an object file, in the order of its symbol table.
-pub fn programs(object: &[u8]) -> Result<Vec<ProgramSymbol>, NetkitError> {
+pub fn programs(object: &[u8]) -> Result<Vec<ProgramSymbol>, ObjectError> {
     let header = Header::parse(object).map_err(unreadable)?;
     let sections = header.sections(ENDIAN, object).map_err(unreadable)?;
     let symbols = sections
@@ -60,7 +64,7 @@ pub fn programs(object: &[u8]) -> Result<Vec<ProgramSymbol>, NetkitError> {
 }
 
 /// The object with section names that aya knows; the very same bytes if it has such names already.
-pub fn aya_object(mut object: Vec<u8>) -> Result<Vec<u8>, NetkitError> {
+pub fn aya_object(mut object: Vec<u8>) -> Result<Vec<u8>, ObjectError> {
     let Plan {
         renamed,
         names,
@@ -101,7 +105,7 @@ struct Plan {
     btf_ext: Option<Place>,
 }
 
-fn plan(object: &[u8]) -> Result<Plan, NetkitError> {
+fn plan(object: &[u8]) -> Result<Plan, ObjectError> {
     let header = Header::parse(object).map_err(unreadable)?;
     let sections = header.sections(ENDIAN, object).map_err(unreadable)?;
     let start = header.e_shoff.get(ENDIAN) as usize;
@@ -150,7 +154,7 @@ fn append(
     section: &Place,
     keep: usize,
     renamed: &[Rename],
-) -> Result<Vec<u32>, NetkitError> {
+) -> Result<Vec<u32>, ObjectError> {
     let old = object
         .get(section.offset..section.offset + keep)
         .ok_or_else(truncated)?
@@ -185,11 +189,11 @@ fn rename_in_btf(
     btf: &Place,
     ext: &Place,
     renamed: &[Rename],
-) -> Result<(), NetkitError> {
+) -> Result<(), ObjectError> {
     let strings = get(object, btf.offset + BTF_HDR_LEN)? + get(object, btf.offset + BTF_STR_OFF)?;
     let strings_len = get(object, btf.offset + BTF_STR_LEN)?;
     if strings + strings_len != btf.size {
-        return Err(NetkitError::Object(
+        return Err(ObjectError(
             "its BTF does not end with the strings".to_owned(),
         ));
     }
@@ -237,14 +241,14 @@ fn string(table: &[u8], offset: usize) -> &[u8] {
     rest.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
-fn get(object: &[u8], at: usize) -> Result<usize, NetkitError> {
+fn get(object: &[u8], at: usize) -> Result<usize, ObjectError> {
     let bytes = object
         .get(at..at + 4)
         .and_then(|bytes| bytes.try_into().ok());
     Ok(u32::from_ne_bytes(bytes.ok_or_else(truncated)?) as usize)
 }
 
-fn put(object: &mut [u8], at: usize, bytes: &[u8]) -> Result<(), NetkitError> {
+fn put(object: &mut [u8], at: usize, bytes: &[u8]) -> Result<(), ObjectError> {
     let field = object.get_mut(at..at + bytes.len()).ok_or_else(truncated)?;
     field.copy_from_slice(bytes);
     Ok(())
@@ -254,12 +258,12 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn truncated() -> NetkitError {
-    NetkitError::Object("it is cut off".to_owned())
+fn truncated() -> ObjectError {
+    ObjectError("it is cut off".to_owned())
 }
 
-fn unreadable(error: object::Error) -> NetkitError {
-    NetkitError::Object(error.to_string())
+fn unreadable(error: object::Error) -> ObjectError {
+    ObjectError(error.to_string())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::os::fd::FromRawFd;
 use std::os::fd::OwnedFd;
 use std::os::fd::RawFd;
 
-use crate::NetkitError;
+use aya::sys::SyscallError;
 
 pub const BPF_NETKIT_PRIMARY: u32 = 54;
 pub const BPF_NETKIT_PEER: u32 = 55;
@@ -48,9 +48,23 @@ pub struct LinkDetach {
     pub link_fd: u32,
 }
 
+/// BPF_PROG_ATTACH and BPF_PROG_DETACH.
 #[repr(C)]
 #[derive(Default)]
-pub struct GetFdById {
+pub struct Attachment {
+    pub target_ifindex: u32,
+    pub prog_fd: u32,
+    pub attach_type: u32,
+    pub flags: u32,
+    pub replace_fd: u32,
+    pub relative: u32,
+    pub expected_revision: u64,
+}
+
+/// BPF_LINK_GET_FD_BY_ID and BPF_PROG_GET_FD_BY_ID.
+#[repr(C)]
+#[derive(Default)]
+pub struct Id {
     pub id: u32,
     pub next_id: u32,
     pub open_flags: u32,
@@ -115,41 +129,55 @@ macro_rules! commands {
         // SAFETY: number and layout are those of include/uapi/linux/bpf.h.
         unsafe impl Command for $attr {
             const CMD: libc::c_int = $number;
-            const CALL: &'static str = concat!("bpf(", $call, ")");
+            const CALL: &'static str = $call;
         }
     )*};
 }
 
 commands! {
+    ObjPin: 6 "BPF_OBJ_PIN";
+    ObjGet: 7 "BPF_OBJ_GET";
+    ProgAttach: 8 "BPF_PROG_ATTACH";
+    ProgDetach: 9 "BPF_PROG_DETACH";
+    ProgGetFdById: 13 "BPF_PROG_GET_FD_BY_ID";
     Info: 15 "BPF_OBJ_GET_INFO_BY_FD";
     ProgQuery: 16 "BPF_PROG_QUERY";
     LinkCreate: 28 "BPF_LINK_CREATE";
     LinkUpdate: 29 "BPF_LINK_UPDATE";
-    GetFdById: 30 "BPF_LINK_GET_FD_BY_ID";
+    LinkGetFdById: 30 "BPF_LINK_GET_FD_BY_ID";
     LinkDetach: 34 "BPF_LINK_DETACH";
-    ObjPin: 6 "BPF_OBJ_PIN";
-    ObjGet: 7 "BPF_OBJ_GET";
 }
 
-#[repr(transparent)]
-pub struct ObjPin(pub Object);
+/// Commands that share a layout.
+macro_rules! same_layout {
+    ($($command:ident($layout:ident);)*) => {$(
+        #[repr(transparent)]
+        pub struct $command(pub $layout);
+    )*};
+}
 
-#[repr(transparent)]
-pub struct ObjGet(pub Object);
+same_layout! {
+    ObjPin(Object);
+    ObjGet(Object);
+    ProgAttach(Attachment);
+    ProgDetach(Attachment);
+    ProgGetFdById(Id);
+    LinkGetFdById(Id);
+}
 
 /// Calls bpf(2).
 ///
 /// # Safety
 ///
 /// What the attribute's addresses point at must be valid for the reads and writes of the command.
-pub unsafe fn bpf<T: Command>(attr: &mut T) -> Result<RawFd, NetkitError> {
+pub unsafe fn bpf<T: Command>(attr: &mut T) -> Result<RawFd, SyscallError> {
     // SAFETY: the attribute is valid for its size, and laid out for the command, by the trait's contract; what it points
     // at is the caller's promise.
     let ret = unsafe { libc::syscall(libc::SYS_bpf, T::CMD, attr as *mut T, size_of::<T>()) };
     if ret < 0 {
-        return Err(NetkitError::Syscall {
+        return Err(SyscallError {
             call: T::CALL,
-            source: io::Error::last_os_error(),
+            io_error: io::Error::last_os_error(),
         });
     }
     // Descriptors and zero are all that these commands answer.
@@ -161,7 +189,7 @@ pub unsafe fn bpf<T: Command>(attr: &mut T) -> Result<RawFd, NetkitError> {
 /// # Safety
 ///
 /// As for [`bpf`], and the command must be one that answers a new descriptor.
-pub unsafe fn bpf_fd<T: Command>(attr: &mut T) -> Result<OwnedFd, NetkitError> {
+pub unsafe fn bpf_fd<T: Command>(attr: &mut T) -> Result<OwnedFd, SyscallError> {
     // SAFETY: the caller's promise.
     let fd = unsafe { bpf(attr) }?;
     // SAFETY: the kernel has just made it for us, so nobody else owns it.
@@ -179,6 +207,9 @@ mod tests {
     fn layouts() {
         assert_eq!(offset_of!(LinkCreate, relative), 16);
         assert_eq!(offset_of!(LinkCreate, expected_revision), 24);
+        assert_eq!(offset_of!(Attachment, replace_fd), 16);
+        assert_eq!(offset_of!(Attachment, relative), 20);
+        assert_eq!(offset_of!(Attachment, expected_revision), 24);
         assert_eq!(offset_of!(LinkInfo, ifindex), 16);
         assert_eq!(offset_of!(ProgQuery, prog_ids), 16);
         assert_eq!(offset_of!(ProgQuery, prog_attach_flags), 32);

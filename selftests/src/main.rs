@@ -8,6 +8,7 @@
 mod afxdp;
 mod bpf;
 mod check;
+mod command;
 mod ctx;
 mod differential;
 mod driver;

@@ -7,12 +7,15 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use anyhow::anyhow;
-use anyhow::bail;
 use anyhow::Context;
 use anyhow::Result;
 use object::read::elf::ElfFile64;
 use object::Object;
 use object::ObjectSection;
+
+use super::compressed::is_named;
+use super::compressed::ModuleFile;
+use crate::failure::Kind;
 
 const NAME: &str = "netkit_rs.ko";
 
@@ -35,22 +38,24 @@ pub fn default_path() -> Result<PathBuf> {
     }
     let installed = PathBuf::from(format!("/lib/modules/{}", running_release()?));
     find(&installed).ok_or_else(|| {
-        anyhow!(
+        Kind::Absent.error(format!(
             "there is no {NAME}: build it with `make` in the checkout, or name it (netkit-rs load FILE); it is neither \
              next to this command nor under {}",
             installed.display()
-        )
+        ))
     })
 }
 
-/// The first file of the module's name under a folder. Links are not followed: they lead to the kernel's headers.
+/// The first file of the module's name under a folder, compressed or not. Links are not followed: they lead to the kernel's headers.
 fn find(folder: &Path) -> Option<PathBuf> {
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).ok()?.flatten() {
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() => folders.push(entry.path()),
-                Ok(kind) if kind.is_file() && entry.file_name() == NAME => {
+                Ok(kind)
+                    if kind.is_file() && is_named(&entry.file_name().to_string_lossy(), NAME) =>
+                {
                     return Some(entry.path())
                 }
                 _ => {}
@@ -60,30 +65,33 @@ fn find(folder: &Path) -> Option<PathBuf> {
     None
 }
 
-/// Refuses a file that is not this module, or is one for another kernel: the loader's own words for that are in the
-/// kernel log only.
-pub fn check(path: &Path) -> Result<()> {
-    let bytes = fs::read(path).with_context(|| {
+/// Opens a file, and refuses one that is not this module, or is one for another kernel: the loader's own words for that are
+/// in the kernel log only.
+pub fn open(path: &Path) -> Result<ModuleFile> {
+    let file = ModuleFile::open(path).with_context(|| {
         format!(
             "cannot read the module {} (build it with `make`)",
             path.display()
         )
     })?;
-    let info =
-        modinfo(&bytes).with_context(|| format!("{} is not a kernel module", path.display()))?;
+    let info = modinfo(&file.bytes)
+        .with_context(|| format!("{} is not a kernel module", path.display()))?;
     if value(&info, "name") != Some("netkit_rs") {
-        bail!("{} is a kernel module, but not netkit_rs", path.display());
+        return Err(Kind::Conflict.error(format!(
+            "{} is a kernel module, but not netkit_rs",
+            path.display()
+        )));
     }
     let built_for = release_of(value(&info, "vermagic").unwrap_or_default());
     let running = running_release()?;
     if built_for != running {
-        bail!(
+        return Err(Kind::Conflict.error(format!(
             "{} was built for kernel {built_for}, and {running} is running: boot that kernel, or build the module for \
              this one (`make` builds for the newest kernel of its package; NETKIT_RS_KERNEL names another)",
             path.display()
-        );
+        )));
     }
-    Ok(())
+    Ok(file)
 }
 
 /// The strings of `.modinfo`, each `key=value`.

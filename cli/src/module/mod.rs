@@ -5,10 +5,11 @@
 //! one process after the other; *loaded* means that this transition is over, and *unloaded* that it went all the way
 //! back and the module is out. Both directions wait for it, and both can be interrupted and taken up again.
 
+mod compressed;
+mod driver;
 mod file;
 mod load;
 mod patch;
-mod status;
 mod unload;
 
 use std::fs;
@@ -16,16 +17,23 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
-use anyhow::bail;
 use anyhow::Context;
 use anyhow::Result;
 
+use crate::failure::Kind;
+
+pub use driver::driver;
+pub use driver::loaded;
+pub use driver::Driver;
+pub use driver::Loaded;
 pub use file::default_path;
 pub use load::load;
-pub use status::status;
-pub use status::Driver;
-pub use status::Status;
+pub use load::load_within;
+pub use patch::tasks_in;
+pub use patch::Task;
+pub use patch::PATIENCE;
 pub use unload::unload;
+pub use unload::unload_within;
 pub use unload::Unloaded;
 
 const MODULE: &str = "/sys/module/netkit_rs";
@@ -66,10 +74,14 @@ fn read_if_there(path: impl Into<PathBuf>) -> Result<Option<String>> {
 /// What loading and unloading need alike.
 fn check_allowed(what: &str) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
-        bail!("{what} the module needs root: run the same command with sudo");
+        return Err(Kind::Permission.error(format!(
+            "{what} the module needs root: run the same command with sudo"
+        )));
     }
     if read_if_there("/proc/sys/kernel/modules_disabled")?.as_deref() == Some("1") {
-        bail!("this kernel takes no module in or out until the next boot (sysctl kernel.modules_disabled is 1)");
+        return Err(Kind::Permission.error(
+            "this kernel takes no module in or out until the next boot (sysctl kernel.modules_disabled is 1)",
+        ));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The livepatch's folder in sysfs, and the wait for its transition.
 
-use std::fmt::Write as _;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -9,11 +9,12 @@ use std::thread::sleep;
 use std::time::Duration;
 use std::time::Instant;
 
-use anyhow::bail;
 use anyhow::Context;
 use anyhow::Result;
+use serde::Serialize;
 
 use super::read_if_there;
+use crate::failure::Kind;
 
 pub const PATCHES: &str = "/sys/kernel/livepatch";
 pub const PATCH: &str = "/sys/kernel/livepatch/netkit_rs";
@@ -71,52 +72,75 @@ pub fn other_in_transition() -> Result<Option<String>> {
     Ok(None)
 }
 
-/// Waits until `over` says so; on a time-out `what` and `hint` make the error.
+/// The error for it, if there is one.
+pub fn check_others() -> Result<()> {
+    match other_in_transition()? {
+        Some(other) => Err(Kind::Conflict.error(format!(
+            "the livepatch {other} is in transition, and the kernel allows one at a time: try again when it is over"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Waits until `over` says so, no longer than `patience`; on a time-out `what` and `hint` make the error.
 pub fn wait(
+    patience: Duration,
     what: &str,
     mut over: impl FnMut() -> Result<bool>,
     hint: impl FnOnce() -> String,
 ) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience;
     while !over()? {
-        if Instant::now() > deadline {
-            bail!("{what} after {} seconds.\n{}", PATIENCE.as_secs(), hint());
+        if Instant::now() >= deadline {
+            return Err(Kind::Timeout.error(format!(
+                "{what} after {} seconds.\n{}",
+                patience.as_secs(),
+                hint()
+            )));
         }
         sleep(STEP);
     }
     Ok(())
 }
 
-/// The threads that hold up a transition: those whose patch state is `state`, in words.
-pub fn laggards(state: &str) -> String {
-    let mut text = String::new();
-    let mut more = 0;
-    for (count, (tid, name)) in threads_in(state).into_iter().enumerate() {
-        if count >= 5 {
-            more += 1;
-        } else {
-            // Writing to a String does not fail.
-            let _infallible = write!(text, "{}{name} ({tid})", if count > 0 { ", " } else { "" });
-        }
-    }
-    match (text.is_empty(), more) {
-        (true, _) => "no process holds it up any more".to_owned(),
-        (_, 0) => format!("it waits for: {text}"),
-        (_, more) => format!("it waits for: {text} and {more} more"),
+/// A thread that holds up a transition.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Task {
+    pub tid: u32,
+    pub name: String,
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.tid)
     }
 }
 
-/// A thread that ends while we look is no laggard: what cannot be read is passed over.
-fn threads_in(state: &str) -> Vec<(String, String)> {
+/// The threads that hold up a transition: those whose patch state is `state`, in words.
+pub fn laggards(state: &str) -> String {
+    const SHOWN: usize = 5;
+    let tasks = tasks_in(state);
+    let shown: Vec<_> = tasks.iter().take(SHOWN).map(Task::to_string).collect();
+    match (tasks.len(), tasks.len().saturating_sub(SHOWN)) {
+        (0, _) => "no process holds it up any more".to_owned(),
+        (_, 0) => format!("it waits for: {}", shown.join(", ")),
+        (_, more) => format!("it waits for: {} and {more} more", shown.join(", ")),
+    }
+}
+
+/// The threads whose patch state is `state`: "0" for those that run the kernel's own functions still, "1" for those that run
+/// ours. One that ends while we look is no laggard: what cannot be read is passed over.
+pub fn tasks_in(state: &str) -> Vec<Task> {
     let mut found = Vec::new();
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     for process in processes {
         let tasks = fs::read_dir(process.path().join("task"));
         for task in tasks.into_iter().flatten().flatten() {
             let read = |name| fs::read_to_string(task.path().join(name)).unwrap_or_default();
-            if read("patch_state").trim() == state {
-                let tid = task.file_name().to_string_lossy().into_owned();
-                found.push((tid, read("comm").trim().to_owned()));
+            let tid = task.file_name().to_string_lossy().parse();
+            if let (Ok(tid), true) = (tid, read("patch_state").trim() == state) {
+                let name = read("comm").trim().to_owned();
+                found.push(Task { tid, name });
             }
         }
     }

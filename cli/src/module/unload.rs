@@ -5,9 +5,11 @@
 //! unloading is taken up where it stopped.
 
 use std::fs;
+use std::io;
+use std::time::Duration;
 
 use anyhow::anyhow;
-use anyhow::bail;
+use anyhow::Context;
 use anyhow::Result;
 use nix::errno::Errno;
 use nix::kmod::delete_module;
@@ -21,6 +23,7 @@ use super::patch::PATCH;
 use super::references;
 use super::MODULE;
 use crate::device;
+use crate::failure::Kind;
 
 /// What went with the module.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -33,20 +36,28 @@ pub struct Unloaded {
 ///
 /// `announce` is called with the number of devices before anything happens.
 pub fn unload(announce: impl FnOnce(usize)) -> Result<Unloaded> {
+    unload_within(patch::PATIENCE, announce)
+}
+
+/// [`unload`], waiting no longer than `patience` for each of its steps.
+pub fn unload_within(patience: Duration, announce: impl FnOnce(usize)) -> Result<Unloaded> {
     check_allowed("unloading")?;
     if !is_present() {
-        bail!("the module is not loaded: the kernel's own driver is the one that runs");
+        return Err(Kind::Absent
+            .error("the module is not loaded: the kernel's own driver is the one that runs"));
     }
     let state = State::now()?;
     if matches!(state, State::Enabled | State::Enabling) {
-        check_possible(state)?;
+        check_possible(state, patience)?;
     }
-    let devices = device::all_namespaces()?.len();
+    let found = device::all_namespaces()?;
+    let devices = found.iter().map(|(_, devices)| devices.len()).sum();
     announce(devices);
     if matches!(state, State::Enabled | State::Enabling) {
         disable()?;
     }
     patch::wait(
+        patience,
         "the module is disabled, but some processes still use it",
         || Ok(State::now()? == State::Absent),
         || {
@@ -57,8 +68,13 @@ pub fn unload(announce: impl FnOnce(usize)) -> Result<Unloaded> {
         },
     )?;
     patch::wait(
+        patience,
         "the module is disabled, but something still holds it",
-        || Ok(references()? == 0),
+        || match references() {
+            // Somebody else was quicker.
+            Err(_) if !is_present() => Ok(true),
+            count => Ok(count? == 0),
+        },
         || {
             format!(
                 "Its reference count is {}. If a transition was forced (the file `force`), it stays until the next boot; else \
@@ -67,33 +83,41 @@ pub fn unload(announce: impl FnOnce(usize)) -> Result<Unloaded> {
             )
         },
     )?;
+    remove(patience)?;
+    Ok(Unloaded { devices })
+}
+
+fn remove(patience: Duration) -> Result<()> {
     match delete_module(c"netkit_rs", DeleteModuleFlags::O_NONBLOCK) {
-        Ok(()) => Ok(Unloaded { devices }),
-        // Somebody else was quicker.
-        Err(Errno::ENOENT) => Ok(Unloaded { devices }),
-        Err(errno) => Err(anyhow!(
+        // Somebody else was quicker, or is at it.
+        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(Errno::EBUSY) => patch::wait(
+            patience,
+            "the module is on its way out, but is not gone",
+            || Ok(!is_present()),
+            || "Look again with `netkit-rs status`.".to_owned(),
+        ),
+        Err(errno) => Err(Kind::Conflict.error(format!(
             "the module is disabled, but the kernel keeps it: {} ({errno:?}). Take it up again with `netkit-rs unload`.",
             errno.desc()
-        )),
+        ))),
     }
 }
 
 /// Disabling cannot be undone without unloading: whatever would stop us later has to be known now.
-fn check_possible(state: State) -> Result<()> {
-    if let Some(other) = patch::other_in_transition()? {
-        bail!("the livepatch {other} is in transition, and the kernel allows one at a time: try again when it is over");
-    }
+fn check_possible(state: State, patience: Duration) -> Result<()> {
+    patch::check_others()?;
     let holders = holders()?;
     if !holders.is_empty() {
-        bail!(
+        return Err(Kind::Conflict.error(format!(
             "other modules use this one: unload them first ({})",
             holders.join(", ")
-        );
+        )));
     }
     // The patch holds one reference. Others come and go, with a reader of the devices, say; they are waited for.
     let patch_only = || Ok(references()? <= 1);
     if state == State::Enabled {
-        patch::wait("the module is in use", patch_only, || {
+        patch::wait(patience, "the module is in use", patch_only, || {
             "Nothing was changed. If a transition was forced once (the file `force`), it stays until the next boot.".to_owned()
         })?;
     }
@@ -109,12 +133,25 @@ fn holders() -> Result<Vec<String>> {
         .collect())
 }
 
+/// Switches the patch off. Somebody else may do the same at this moment, or have done it: then the kernel refuses, and all is
+/// well.
 fn disable() -> Result<()> {
     let path = format!("{PATCH}/enabled");
-    fs::write(&path, "0").map_err(|error| match error.raw_os_error() {
-        Some(libc::EBUSY) => anyhow!(
-            "another livepatch is in transition: nothing was changed, try again when it is over"
-        ),
-        _ => anyhow!("cannot disable the livepatch ({path}): {error}; nothing was changed"),
-    })
+    let Err(error) = fs::write(&path, "0") else {
+        return Ok(());
+    };
+    match State::now()? {
+        State::Disabling | State::Absent => Ok(()),
+        State::Enabled | State::Enabling => Err(not_disabled(error))
+            .with_context(|| format!("cannot disable the livepatch ({path}); nothing was changed")),
+    }
+}
+
+fn not_disabled(error: io::Error) -> anyhow::Error {
+    match error.raw_os_error() {
+        Some(libc::EBUSY) => {
+            Kind::Conflict.error("another livepatch is in transition: try again when it is over")
+        }
+        _ => error.into(),
+    }
 }

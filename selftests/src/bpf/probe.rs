@@ -134,6 +134,11 @@ impl Probes {
     }
 
     pub fn fd(&self, slot: u32) -> Result<BorrowedFd<'_>> {
+        Ok(self.program(slot)?.fd()?.as_fd())
+    }
+
+    /// The program as aya has it.
+    pub fn program(&self, slot: u32) -> Result<&SchedClassifier> {
         program(&self.object, &format!("p{slot}"))
     }
 
@@ -192,7 +197,7 @@ impl Redirect {
     }
 
     pub fn fd(&self) -> Result<BorrowedFd<'_>> {
-        program(&self.object, "redirect")
+        Ok(program(&self.object, "redirect")?.fd()?.as_fd())
     }
 }
 
@@ -208,9 +213,8 @@ fn load(bytes: &[u8], programs: impl Iterator<Item = String>) -> Result<Ebpf> {
     Ok(object)
 }
 
-fn program<'a>(object: &'a Ebpf, name: &str) -> Result<BorrowedFd<'a>> {
+fn program<'a>(object: &'a Ebpf, name: &str) -> Result<&'a SchedClassifier> {
     let program = object.program(name);
     let program = program.ok_or_else(|| anyhow!("no program {name}"))?;
-    let program: &SchedClassifier = program.try_into()?;
-    Ok(program.fd()?.as_fd())
+    Ok(program.try_into()?)
 }

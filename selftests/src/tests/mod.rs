@@ -49,9 +49,13 @@ macro_rules! tests {
 }
 
 mod attach;
+mod aya;
 mod big_tcp;
 mod carrier;
 mod change;
+mod command;
+mod command_module;
+mod command_refused;
 mod create;
 mod delete;
 mod forward;
@@ -107,10 +111,14 @@ pub fn all() -> Vec<Test> {
         order::tests(),
         query::tests(),
         links::tests(),
+        aya::tests(),
+        command::tests(),
+        command_refused::tests(),
         room::tests(),
         single::tests(),
         symbols::tests(),
         module::module_tests(),
+        command_module::module_tests(),
     ]
     .into_iter()
     .flatten()

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Writes the manual pages and the shell completions (`make docs`): `docs FOLDER`, which gets man8/ and completions/.
+//!
+//! Commands and options are those of `netkit_rs::args`. What is not an option is written here: exit statuses, JSON, examples.
+
+use std::env;
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+use clap::Command;
+use clap::CommandFactory;
+use clap_complete::generate_to;
+use clap_complete::Shell;
+use clap_mangen::Man;
+use roff::bold;
+use roff::italic;
+use roff::roman;
+use roff::Roff;
+
+const NAME: &str = "netkit-rs";
+const SECTION: &str = "8";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = env::args_os().nth(1).ok_or("usage: docs FOLDER")?;
+    let folder = Path::new(&folder);
+    let mut command = netkit_rs::args::Cli::command();
+    command.build();
+
+    let man = folder.join("man8");
+    fs::create_dir_all(&man)?;
+    fs::write(man.join(format!("{NAME}.8")), main_page(&command)?)?;
+    for sub in command.get_subcommands() {
+        let name = sub.get_display_name().unwrap_or_else(|| sub.get_name());
+        fs::write(man.join(format!("{name}.8")), sub_page(sub)?)?;
+    }
+
+    let completions = folder.join("completions");
+    fs::create_dir_all(&completions)?;
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+        generate_to(
+            shell,
+            &mut netkit_rs::args::Cli::command(),
+            NAME,
+            &completions,
+        )?;
+    }
+    Ok(())
+}
+
+fn man(command: &Command) -> Man {
+    Man::new(command.clone())
+        .section(SECTION)
+        .manual("System administration")
+        .source(NAME)
+}
+
+fn main_page(command: &Command) -> Result<Vec<u8>, Box<dyn Error>> {
+    let mut page = Vec::new();
+    let man = man(command);
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    man.render_subcommands_section(&mut page)?;
+    for section in [statuses, json, examples, see_also] {
+        let mut roff = Roff::new();
+        section(&mut roff);
+        roff.to_writer(&mut page)?;
+    }
+    Ok(page)
+}
+
+fn sub_page(command: &Command) -> Result<Vec<u8>, Box<dyn Error>> {
+    let mut page = Vec::new();
+    man(command).render(&mut page)?;
+    let mut roff = Roff::new();
+    roff.control("SH", ["SEE ALSO"]);
+    roff.text([bold(NAME), roman("(8): exit statuses, JSON, examples")]);
+    roff.to_writer(&mut page)?;
+    Ok(page)
+}
+
+/// Terms and what they mean.
+fn list(roff: &mut Roff, entries: &[(&str, &str)]) {
+    for (term, text) in entries {
+        roff.control("TP", []);
+        roff.text([bold(*term)]);
+        roff.text([roman(*text)]);
+    }
+}
+
+fn statuses(roff: &mut Roff) {
+    roff.control("SH", ["EXIT STATUS"]);
+    list(
+        roff,
+        &[
+            ("0", "It is done."),
+            ("1", "It failed for a reason that is none of the others; the message tells."),
+            ("2", "The arguments are wrong, or do not go together."),
+            ("3", "It takes root, or the kernel does not allow it to anybody (lockdown, signatures, kernel.modules_disabled)."),
+            (
+                "4",
+                "Something is not there: a device, a program, a link, a pin, a file, a namespace, the module, netkit itself.",
+            ),
+            (
+                "5",
+                "Something is in the way: devices of the built-in driver, a module that is loaded already, a pin that exists, a \
+                 revision that has passed, a peer that was named instead of its primary, a program of another type, another \
+                 livepatch in transition.",
+            ),
+            ("6", "It has begun and has not ended in time; the same command takes it up again."),
+        ],
+    );
+}
+
+fn json(roff: &mut Roff) {
+    roff.control("SH", ["JSON"]);
+    roff.text([roman("With "), bold("--json"), roman(" every command prints one object. Keys keep their meaning; new ones may come. A failure is { \"error\": { \"kind\", \"message\" } }, where kind is one of failed, usage, permission, absent, conflict, timeout, for the exit statuses 1 to 6; a command line that cannot be read is told of in words only.")]);
+    list(
+        roff,
+        &[
+            ("load", "driver, module (the file)"),
+            ("unload", "driver, devices_removed (in all network namespaces)"),
+            (
+                "status",
+                "driver (c, rust, loading, unloading, disabled: the module without its livepatch, or none), module (null, or version, \
+                 srcversion, build_id, references), waiting_for (an array of tid and name: the tasks that a transition waits for), \
+                 devices (an array)",
+            ),
+            (
+                "status, a device",
+                "namespace (inode, current, and name, pid, path: null where there is none), ifindex, name, role (primary, peer), \
+                 pairing (pair, single), mode (l2, l3), policy and peer_policy (forward, blackhole), peer (null, or ifindex and \
+                 netnsid, which is null in the same namespace), programs (null for what has none, and for who is not root; \
+                 else primary and peer)",
+            ),
+            (
+                "status, a side",
+                "revision, programs (in the order in which they run: id, name, tag, pins, and link: null, or id and pins)",
+            ),
+            (
+                "attach",
+                "device, side, program (id, name, tag), link (null, or id and pin), revision (after the change)",
+            ),
+            ("replace", "old (the id of the program before), program, link"),
+            ("detach", "program (its id), link (null, or its id), unpinned (null, or the path), pins_left"),
+        ],
+    );
+}
+
+fn examples(roff: &mut Roff) {
+    roff.control("SH", ["EXAMPLES"]);
+    list(
+        roff,
+        &[
+            ("netkit-rs load", "Loads the module that is installed for this kernel."),
+            ("netkit-rs status --all", "Shows the netkit devices of all network namespaces, with their programs."),
+            (
+                "netkit-rs attach filter.bpf.o --dev nk0 --peer --pin /sys/fs/bpf/filter",
+                "Attaches the only program of an object file to what the pod behind nk0 sends.",
+            ),
+            (
+                "netkit-rs attach count.bpf.o -p count --dev nk0 --peer --before link:7 --revision 3",
+                "Attaches one of several programs, without a link, in front of another one, if nobody has changed anything since the \
+                 revision was 3.",
+            ),
+            (
+                "netkit-rs replace /sys/fs/bpf/filter new.bpf.o",
+                "Puts another program behind the pinned link, at once.",
+            ),
+            ("netkit-rs detach /sys/fs/bpf/filter", "Takes it off, and removes the pin."),
+            (
+                "netkit-rs detach prog:12 --dev nk0 --peer",
+                "Takes a program off that was attached without a link.",
+            ),
+        ],
+    );
+}
+
+fn see_also(roff: &mut Roff) {
+    roff.control("SH", ["SEE ALSO"]);
+    roff.text([
+        bold("ip-link"),
+        roman("(8), "),
+        bold("bpftool"),
+        roman("(8), "),
+        bold("ip-netns"),
+        roman("(8). Devices are made, changed and deleted by "),
+        italic("ip link"),
+        roman("; programs and maps are looked into by "),
+        italic("bpftool"),
+        roman("."),
+    ]);
+}

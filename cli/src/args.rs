@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a user types. The manual pages and the completions are made from it, too (`make docs`).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use clap::Parser;
+use clap::Subcommand;
+use clap::ValueHint;
+use netkit_aya::NetkitOrder;
+
+use crate::change::Place;
+use crate::object::Choice;
+use crate::target::Relative;
+use crate::target::Target;
+
+/// Loads the Rust netkit driver into the running kernel, and attaches BPF programs to netkit devices.
+#[derive(Parser)]
+#[command(
+    name = "netkit-rs",
+    version,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// Print JSON for programs to read
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Put the Rust driver in the place of the kernel's own, and wait until every process uses it
+    ///
+    /// The kernel's own driver must have no devices, in any network namespace: the command lists those that are in the way.
+    /// A load that has begun already is waited for.
+    Load(Load),
+    /// Take the Rust driver out, with its devices, and bring back the kernel's own
+    ///
+    /// Devices go with the module, in all network namespaces; links on them stay, without a device. An unloading that was
+    /// interrupted is taken up where it stopped.
+    Unload(Unload),
+    /// Tell which driver runs, which netkit devices there are, and which programs run on them
+    ///
+    /// Programs are listed in the order in which they run, with the numbers that attach, replace and detach take. Only root
+    /// sees them.
+    Status(Status),
+    /// Attach a program to what one side of a pair sends
+    ///
+    /// With --pin by a link, which lives as long as the pin; else without a link, until it is detached or the device goes.
+    Attach(Attach),
+    /// Put another program in the place of one that runs, at once
+    Replace(Replace),
+    /// Take a program off its device; a pin that is named goes, too
+    Detach(Detach),
+}
+
+#[derive(Args)]
+pub struct Load {
+    /// The module [default: the one built next to this command, else the one installed for this kernel]
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub module: Option<PathBuf>,
+    #[command(flatten)]
+    pub patience: Patience,
+}
+
+#[derive(Args)]
+pub struct Unload {
+    #[command(flatten)]
+    pub patience: Patience,
+}
+
+#[derive(Args)]
+pub struct Patience {
+    /// How long to wait for the processes that have to switch over
+    #[arg(long, value_name = "SECONDS", default_value_t = crate::module::PATIENCE.as_secs())]
+    timeout: u64,
+}
+
+impl Patience {
+    pub fn duration(&self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
+}
+
+#[derive(Args)]
+pub struct Status {
+    /// Only this device
+    pub dev: Option<String>,
+    /// Look into all network namespaces
+    #[arg(long, short, conflicts_with = "netns")]
+    pub all: bool,
+    /// Look into this network namespace: a name that `ip netns` knows, or a path
+    #[arg(long, short, value_name = "NAME")]
+    pub netns: Option<String>,
+}
+
+/// What to attach.
+#[derive(Args)]
+struct Source {
+    /// An object file (clang -target bpf -c), or a program pinned in a BPF file system
+    #[arg(value_hint = ValueHint::FilePath)]
+    source: PathBuf,
+    /// The program's name, if the file has several
+    #[arg(long, short)]
+    program: Option<String>,
+    /// The program's section, if the file has several
+    #[arg(long, short)]
+    section: Option<String>,
+}
+
+impl Source {
+    fn choice(&self) -> Choice {
+        Choice {
+            program: self.program.clone(),
+            section: self.section.clone(),
+        }
+    }
+}
+
+#[derive(Args)]
+pub struct Attach {
+    #[command(flatten)]
+    source: Source,
+    /// The primary device of the pair
+    #[arg(long, short)]
+    dev: String,
+    #[command(flatten)]
+    side: Side,
+    /// Attach by a link, and pin it to this path in a BPF file system
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pin: Option<PathBuf>,
+    #[command(flatten)]
+    order: Order,
+    /// Attach only if the programs of this side are at this revision, as `status` tells it
+    #[arg(long)]
+    revision: Option<u64>,
+}
+
+#[derive(Args)]
+struct Side {
+    /// What the peer sends, and not what the primary sends
+    #[arg(long)]
+    peer: bool,
+    /// The primary's network namespace: a name that `ip netns` knows, or a path
+    #[arg(long, short, value_name = "NAME")]
+    netns: Option<String>,
+}
+
+/// The place among the programs that are attached already.
+#[derive(Args)]
+#[group(multiple = false)]
+struct Order {
+    /// Run in front of all others
+    #[arg(long)]
+    first: bool,
+    /// Run behind all others (the default)
+    #[arg(long)]
+    last: bool,
+    /// Run in front of this program (its number, or link:ID)
+    #[arg(long, value_name = "ID")]
+    before: Option<Relative>,
+    /// Run behind this program (its number, or link:ID)
+    #[arg(long, value_name = "ID")]
+    after: Option<Relative>,
+}
+
+impl From<&Order> for NetkitOrder<'_> {
+    fn from(order: &Order) -> Self {
+        match (order.first, order.before, order.after) {
+            (true, ..) => Self::first(),
+            (_, Some(Relative::Program(id)), _) => Self::before_program_id(id),
+            (_, Some(Relative::Link(id)), _) => Self::before_link_id(id),
+            (_, _, Some(Relative::Program(id))) => Self::after_program_id(id),
+            (_, _, Some(Relative::Link(id))) => Self::after_link_id(id),
+            // --last, or nothing said.
+            (false, None, None) => Self::last(),
+        }
+    }
+}
+
+impl From<Attach> for crate::change::Attach {
+    fn from(args: Attach) -> Self {
+        Self {
+            choice: args.source.choice(),
+            source: args.source.source,
+            place: Place {
+                netns: args.side.netns,
+                dev: Some(args.dev),
+                peer: args.side.peer,
+            },
+            order: NetkitOrder::from(&args.order),
+            revision: args.revision,
+            pin: args.pin,
+        }
+    }
+}
+
+/// Where a program without a link is looked for.
+#[derive(Args)]
+struct Where {
+    /// For prog:ID, the primary device of the pair
+    #[arg(long, short)]
+    dev: Option<String>,
+    #[command(flatten)]
+    side: Side,
+}
+
+impl From<Where> for Place {
+    fn from(args: Where) -> Self {
+        Self {
+            netns: args.side.netns,
+            dev: args.dev,
+            peer: args.side.peer,
+        }
+    }
+}
+
+#[derive(Args)]
+pub struct Replace {
+    /// What to replace: a pinned link, link:ID, or prog:ID for a program that was attached without a link
+    #[arg(value_hint = ValueHint::FilePath)]
+    target: Target,
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    place: Where,
+}
+
+impl Replace {
+    pub fn run(self) -> anyhow::Result<crate::change::Replaced> {
+        let choice = self.source.choice();
+        let place = Place::from(self.place);
+        crate::change::replace(&self.target, &self.source.source, &choice, &place)
+    }
+}
+
+#[derive(Args)]
+pub struct Detach {
+    /// What to detach: a pinned link, link:ID, or prog:ID for a program that was attached without a link
+    #[arg(value_hint = ValueHint::FilePath)]
+    target: Target,
+    #[command(flatten)]
+    place: Where,
+}
+
+impl Detach {
+    pub fn run(self) -> anyhow::Result<crate::change::Detached> {
+        crate::change::detach(&self.target, &Place::from(self.place))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::Parser;
+
+    use super::Cli;
+
+    #[test]
+    fn arguments_make_sense() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn lines_of_the_manual() {
+        let lines = [
+            "load",
+            "load /tmp/netkit_rs.ko.xz --timeout 5",
+            "unload --json",
+            "status",
+            "--json status -a nk0",
+            "attach f.o -d nk0",
+            "attach f.o -p f --dev nk0 --peer --pin /sys/fs/bpf/f --before link:7 --revision 3",
+            "replace /sys/fs/bpf/f g.o -s tc",
+            "replace prog:9 g.o -d nk0 --peer",
+            "detach link:7",
+            "detach prog:9 --dev nk0 --netns pod",
+        ];
+        for line in lines {
+            let parsed = Cli::try_parse_from(format!("netkit-rs {line}").split(' '));
+            assert!(parsed.is_ok(), "{line}: {:?}", parsed.err());
+        }
+        let wrong = [
+            "attach f.o",
+            "attach f.o -d nk0 --first --last",
+            "attach f.o -d nk0 --before prog",
+            "detach link:0",
+            "status -a -n pod",
+        ];
+        for line in wrong {
+            let parsed = Cli::try_parse_from(format!("netkit-rs {line}").split(' '));
+            assert!(parsed.is_err(), "{line}");
+        }
+    }
+}

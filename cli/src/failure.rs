@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Why something did not work, as far as a script can act on it: the exit status of the command.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+
+use anyhow::Error;
+use nix::errno::Errno;
+
+/// The kinds of failure. Their numbers are exit statuses, documented in the manual page: they do not change.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// None of the others: the message tells.
+    Failed = 1,
+    /// The arguments do not go together.
+    Usage = 2,
+    /// It takes root, or the kernel does not allow it to anybody.
+    Permission = 3,
+    /// Something is not there: a device, a program, a link, a file, the module, netkit itself.
+    Absent = 4,
+    /// Something is in the way: it is there already, in use, or has changed meanwhile.
+    Conflict = 5,
+    /// It has begun and has not ended in time; the same command takes it up again.
+    Timeout = 6,
+}
+
+impl Kind {
+    /// An error of this kind.
+    pub fn error(self, message: impl Into<String>) -> Error {
+        Error::new(Failure {
+            kind: self,
+            message: message.into(),
+        })
+    }
+
+    /// The kind of any error.
+    pub fn of(error: &Error) -> Self {
+        let failure = error
+            .chain()
+            .find_map(|cause| cause.downcast_ref::<Failure>());
+        match (failure, errno(error.as_ref())) {
+            (Some(failure), _) => failure.kind,
+            (None, Some(Errno::EPERM | Errno::EACCES)) => Self::Permission,
+            (None, Some(Errno::ENOENT)) => Self::Absent,
+            _ => Self::Failed,
+        }
+    }
+
+    /// Its name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Usage => "usage",
+            Self::Permission => "permission",
+            Self::Absent => "absent",
+            Self::Conflict => "conflict",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Failure {
+    kind: Kind,
+    message: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for Failure {}
+
+/// What the kernel answered, if that is at the bottom of an error.
+pub fn errno(error: &(dyn StdError + 'static)) -> Option<Errno> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let io = error.downcast_ref::<io::Error>();
+        let code = io.and_then(io::Error::raw_os_error).map(Errno::from_raw);
+        if let Some(errno) = code.or_else(|| error.downcast_ref().copied()) {
+            return Some(errno);
+        }
+        next = error.source();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn a_kind_survives_context() {
+        let error = Kind::Conflict.error("in the way").context("loading");
+        assert_eq!(Kind::of(&error), Kind::Conflict);
+        assert_eq!(format!("{error:#}"), "loading: in the way");
+    }
+
+    #[test]
+    fn an_errno_is_found() {
+        let no = io::Error::from_raw_os_error(libc::ENOENT);
+        let error = Err::<(), _>(no).context("reading").expect_err("an error");
+        assert_eq!(errno(error.as_ref()), Some(Errno::ENOENT));
+        assert_eq!(Kind::of(&error), Kind::Absent);
+        assert_eq!(Kind::of(&Error::new(Errno::EPERM)), Kind::Permission);
+        assert_eq!(Kind::of(&anyhow::anyhow!("no")), Kind::Failed);
+    }
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Everything at a glance: the driver, the module, the devices, their programs. The keys in JSON are those of the structs
+//! here; they are documented in the manual page and do not change their meaning.
+
+mod text;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::device;
+use crate::device::Device;
+use crate::device::Netkit;
+use crate::device::Other;
+use crate::device::Role;
+use crate::failure::Kind;
+use crate::hook::Hooks;
+use crate::hook::Names;
+use crate::module;
+use crate::module::Driver;
+use crate::module::Task;
+use crate::namespace::Identity;
+use crate::namespace::Namespace;
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    pub driver: Driver,
+    /// The module, if it is in the kernel.
+    pub module: Option<module::Loaded>,
+    /// The tasks that hold up a transition that is under way.
+    pub waiting_for: Vec<Task>,
+    pub devices: Vec<Entry>,
+}
+
+/// A netkit device.
+#[derive(Clone, Debug, Serialize)]
+pub struct Entry {
+    pub namespace: Identity,
+    pub ifindex: u32,
+    pub name: String,
+    #[serde(flatten)]
+    pub netkit: Netkit,
+    /// The device at the other end.
+    pub peer: Option<Other>,
+    /// For the primary of a pair; `None` for others, and for a user who may not ask.
+    pub programs: Option<Hooks>,
+}
+
+/// Which devices.
+pub enum Scope {
+    This,
+    Named(String),
+    All,
+}
+
+/// What there is, of one device if it is named.
+pub fn status(scope: &Scope, dev: Option<&str>) -> Result<Status> {
+    let driver = module::driver()?;
+    let found = match scope {
+        Scope::All => device::all_namespaces()?,
+        Scope::Named(name) => one(Namespace::by_name(name)?)?,
+        Scope::This => one(Namespace::current()?)?,
+    };
+    let wanted = |device: &Device| dev.is_none_or(|name| device.name == name);
+    let names = match may_ask() && found.iter().any(|(_, devices)| !devices.is_empty()) {
+        true => Names::find(),
+        false => Names::default(),
+    };
+    let mut devices = Vec::new();
+    for (namespace, all) in &found {
+        devices.extend(namespace.enter(|| entries(namespace, all, wanted, &names))?);
+    }
+    if let (Some(name), []) = (dev, devices.as_slice()) {
+        return Err(Kind::Absent.error(format!(
+            "there is no netkit device {name} {}",
+            match scope {
+                Scope::All => "in any network namespace",
+                _ => "in this network namespace (--all looks into all)",
+            }
+        )));
+    }
+    Ok(Status {
+        driver,
+        module: module::loaded()?,
+        waiting_for: match driver {
+            Driver::Loading => module::tasks_in("0"),
+            Driver::Unloading => module::tasks_in("1"),
+            _ => Vec::new(),
+        },
+        devices,
+    })
+}
+
+fn one(namespace: Namespace) -> Result<Vec<(Namespace, Vec<Device>)>> {
+    let devices = namespace.enter(device::this_namespace)?;
+    Ok(vec![(namespace, devices)])
+}
+
+/// The numbers of programs are for root to see.
+fn may_ask() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// The entries of one namespace, whose member the calling thread is.
+fn entries(
+    namespace: &Namespace,
+    devices: &[Device],
+    wanted: impl Fn(&Device) -> bool,
+    names: &Names,
+) -> Result<Vec<Entry>> {
+    let devices = devices.iter().filter(|device| wanted(device));
+    let entries = devices.filter_map(|device| {
+        let netkit = device.netkit.clone()?;
+        let pair = netkit.role == Role::Primary && netkit.pairing == "pair";
+        Some(Entry {
+            namespace: namespace.identity.clone(),
+            ifindex: device.index,
+            name: device.name.clone(),
+            peer: device.other,
+            // A device that goes, or whose driver does, while we look has no programs to tell of.
+            programs: (pair && may_ask())
+                .then(|| Hooks::query(device.index, names).ok())
+                .flatten(),
+            netkit,
+        })
+    });
+    Ok(entries.collect())
+}
