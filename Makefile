@@ -7,9 +7,10 @@ inside := scripts/in-root
 programs := target/release/netkit-rs
 vm_timeout ?= 1500
 kselftest_timeout ?= 5400
+iproute2_timeout ?= 2400
 
 .DEFAULT_GOAL := module
-.PHONY: module tools lessor test kselftest demo bench bench-scale bench-docs check fmt rust-analyzer shell vm-shell load unload docs install setup clean distclean help
+.PHONY: module tools lessor test kselftest iproute2 demo bench bench-scale bench-docs check fmt rust-analyzer shell vm-shell load unload docs install setup clean distclean help
 
 module: ## build target/module/netkit_rs.ko (the default; CLIPPY=1 lints it, too)
 	@$(inside) scripts/build-module
@@ -41,6 +42,10 @@ bench-docs: tools ## put the newest result of `make bench` into docs/
 kselftest: module ## run the kernel's own netkit tests in a VM, on the C driver and on ours
 	@$(inside) python3 -B kselftest/build.py
 	@scripts/vm --name kselftest --timeout $(kselftest_timeout) -- python3 kselftest/run.py $(TEST_ARGS)
+
+iproute2: module tools ## build the patched iproute2 versions, and test them in a VM, on the C driver and on ours
+	@$(inside) python3 -B iproute2-patches/build.py
+	@scripts/vm --name iproute2 --timeout $(iproute2_timeout) -- python3 -B iproute2-patches/run.py $(TEST_ARGS)
 
 demo: module tools ## show a Rust netkit at work in a VM
 	@scripts/vm --name demo --timeout 300 -- demo/run
