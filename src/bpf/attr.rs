@@ -30,7 +30,7 @@ impl<'a> ProgRequest<'a> {
     }
 
     pub(crate) fn target_ifindex(&self) -> u32 {
-        // SAFETY: A plain number, whichever member wrote it.
+        // SAFETY: `target_ifindex` shares its word with `target_fd`, and both are `__u32`.
         unsafe { self.view().__bindgen_anon_1.target_ifindex }
     }
 
@@ -48,7 +48,7 @@ impl<'a> ProgRequest<'a> {
 
     /// What the place in the order is relative to: a file descriptor or, with `BPF_F_ID`, an id.
     pub(crate) fn relative(&self) -> u32 {
-        // SAFETY: A plain number, whichever member wrote it.
+        // SAFETY: `relative_fd` shares its word with `relative_id`, and both are `__u32`.
         unsafe { self.view().__bindgen_anon_2.relative_fd }
     }
 
@@ -79,7 +79,7 @@ impl<'a> LinkRequest<'a> {
     }
 
     pub(crate) fn target_ifindex(&self) -> u32 {
-        // SAFETY: A plain number, whichever member wrote it.
+        // SAFETY: `target_ifindex` shares its word with `target_fd`, and both are `__u32`.
         unsafe { self.view().__bindgen_anon_2.target_ifindex }
     }
 
@@ -93,7 +93,8 @@ impl<'a> LinkRequest<'a> {
 
     /// What the place in the order is relative to: a file descriptor or, with `BPF_F_ID`, an id.
     pub(crate) fn relative(&self) -> u32 {
-        // SAFETY: A plain number, whichever member wrote it.
+        // SAFETY: `netkit` is one of the union's members that are plain numbers, `relative_fd` one word with
+        // `relative_id`.
         unsafe {
             self.view()
                 .__bindgen_anon_3
@@ -104,7 +105,7 @@ impl<'a> LinkRequest<'a> {
     }
 
     pub(crate) fn expected_revision(&self) -> u64 {
-        // SAFETY: A plain number, whichever member wrote it.
+        // SAFETY: `netkit` is one of the union's members that are plain numbers, and `expected_revision` a `__u64`.
         unsafe { self.view().__bindgen_anon_3.netkit.expected_revision }
     }
 }
