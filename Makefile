@@ -9,7 +9,7 @@ vm_timeout ?= 1500
 kselftest_timeout ?= 5400
 
 .DEFAULT_GOAL := module
-.PHONY: module tools test kselftest demo bench bench-docs check fmt rust-analyzer shell vm-shell load unload setup clean distclean help
+.PHONY: module tools test fuzz fuzz-long kselftest demo bench bench-docs check fmt rust-analyzer shell vm-shell load unload setup clean distclean help
 
 module: ## build target/module/netkit_rs.ko (the default; CLIPPY=1 lints it, too)
 	@$(inside) scripts/build-module
@@ -19,6 +19,18 @@ tools: ## build the programs around the module: netkit-rs, the selftests, modtoo
 
 test: module tools ## run the selftests in a VM, on the C driver and on ours
 	@scripts/vm --name test --timeout $(vm_timeout) -- target/release/netkit-selftests $(TEST_ARGS)
+
+# Bad input. What the same seed does is the same; a run that failed says with which numbers to repeat it.
+FUZZ_SEED ?= 2026
+FUZZ_FROM ?= 0
+fuzz_timeout ?= 36000
+
+fuzz: module tools ## ten thousand operations with bad input, on the C driver and on ours, compared (FUZZ_SEED)
+	@scripts/vm --name fuzz --timeout $(vm_timeout) -- target/release/netkit-selftests --filter fuzz:: --fuzz 10000 --seed $(FUZZ_SEED) $(TEST_ARGS)
+
+fuzz-long: module tools ## a million on ours alone (hours): FUZZ_SEED, FUZZ_FROM, TEST_ARGS='--fuzz N'
+	@scripts/vm --name fuzz-long --timeout $(fuzz_timeout) -- target/release/netkit-selftests --fuzz-long --fuzz 1000000 \
+		--fuzz-steps 500 --seed $(FUZZ_SEED) --fuzz-from $(FUZZ_FROM) $(TEST_ARGS)
 
 # What was measured: the commit, and whether there is more than it.
 commit = $(shell git describe --always --dirty --abbrev=12)

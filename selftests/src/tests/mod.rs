@@ -56,6 +56,7 @@ mod create;
 mod delete;
 mod forward;
 mod invalid;
+mod lengths;
 mod limits;
 mod links;
 mod mac;
@@ -65,8 +66,10 @@ mod packet;
 mod policy;
 mod query;
 mod redirect;
+mod rights;
 mod room;
 mod scrub;
+mod shapes;
 mod show;
 mod single;
 mod stacked;
@@ -84,6 +87,7 @@ pub fn all() -> Vec<Test> {
         change::tests(),
         delete::tests(),
         users::tests(),
+        rights::tests(),
         show::tests(),
         policy::tests(),
         forward::tests(),
@@ -91,6 +95,8 @@ pub fn all() -> Vec<Test> {
         verdict::tests(),
         scrub::tests(),
         packet::tests(),
+        lengths::tests(),
+        shapes::tests(),
         redirect::tests(),
         stacked::tests(),
         xdp::tests(),
