@@ -30,7 +30,7 @@ fuzz: module tools ## ten thousand operations with bad input, on the C driver an
 
 fuzz-long: module tools ## a million on ours alone (hours): FUZZ_SEED, FUZZ_FROM, TEST_ARGS='--fuzz N'
 	@scripts/vm --name fuzz-long --timeout $(fuzz_timeout) -- target/release/netkit-selftests --fuzz-long --fuzz 1000000 \
-		--fuzz-steps 500 --seed $(FUZZ_SEED) --fuzz-from $(FUZZ_FROM) $(TEST_ARGS)
+		--fuzz-steps 500 --module $(or $(netkit_rs_ko),target/module/netkit_rs.ko) --seed $(FUZZ_SEED) --fuzz-from $(FUZZ_FROM) $(TEST_ARGS)
 
 # What was measured: the commit, and whether there is more than it.
 commit = $(shell git describe --always --dirty --abbrev=12)

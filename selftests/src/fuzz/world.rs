@@ -255,16 +255,9 @@ impl World {
                     .collect();
                 format!(": count {count}, revision {revision}, flags {flags}, {progs:?}, {links:?}")
             }
-            call::INFO => {
-                let len = self.arena.u32(call::INFO_LEN);
-                let is_link = matches!(call.words[0].2, Word::Fd(Thing::Link(_)));
+            call::INFO if matches!(call.words[0].2, Word::Fd(Thing::Link(_))) => {
                 let info = self.arena.array(0);
-                let device = &info[4..6];
-                if is_link {
-                    format!(": {len} bytes, kind {}, device {device:?}", info[0])
-                } else {
-                    format!(": {len} bytes")
-                }
+                format!(": kind {}, device {:?}", info[0], &info[4..6])
             }
             _ => String::new(),
         }
