@@ -68,6 +68,7 @@ setup_variant() {
         flock 8
         variant_ready && return
     fi
+    # shellcheck disable=SC2034  # read by step
     hint='' # that of the root folder is about mirrors
     need_space "$cache" 12000 "the kernel $variant"
     step "kernel-$variant-config" "configuring the kernel $variant" configure_variant
