@@ -175,7 +175,7 @@ fn thing() -> impl Strategy<Value = Thing> {
 fn number() -> impl Strategy<Value = Word> {
     prop_oneof![
         3 => select(vec![0, 1, u64::MAX, 1 << 20, 1 << 31, u64::from(u32::MAX), u64::from(u32::MAX) - 1]),
-        1 => anything::<u64>().prop_map(|number| number | 1 << 28),
+        1 => anything::<u64>().prop_map(|number| number | (1 << 28)),
     ]
     .prop_map(Word::Number)
 }
