@@ -5,12 +5,15 @@
 SHELL := /bin/bash
 inside := scripts/in-root
 programs := target/release/netkit-rs
+# Where the module lies: with NETKIT_RS_VARIANT=debug or race it is built for, and tested on, that kernel (scripts/lib/variant.sh).
+variant := $(filter-out stock,$(NETKIT_RS_VARIANT))
+netkit_rs_ko := target/$(if $(variant),kernel-$(variant)/)module/netkit_rs.ko
 vm_timeout ?= 1500
 kselftest_timeout ?= 5400
 iproute2_timeout ?= 2400
 
 .DEFAULT_GOAL := module
-.PHONY: module tools lessor test kselftest iproute2 demo bench bench-scale bench-docs check fmt rust-analyzer shell vm-shell load unload docs install setup clean distclean help
+.PHONY: module tools lessor test test-debug fuzz fuzz-long kselftest iproute2 demo bench bench-scale bench-docs check fmt rust-analyzer shell vm-shell load unload docs install setup clean distclean help
 
 module: ## build target/module/netkit_rs.ko (the default; CLIPPY=1 lints it, too)
 	@$(inside) scripts/build-module
@@ -22,7 +25,23 @@ lessor: ## build target/module/nk_lessor.ko, the network card of the selftests
 	@$(inside) scripts/build-lessor
 
 test: module tools lessor ## run the selftests in a VM, on the C driver and on ours
-	@scripts/vm --name test --timeout $(vm_timeout) -- target/release/netkit-selftests $(TEST_ARGS)
+	@scripts/vm --name test --timeout $(vm_timeout) -- target/release/netkit-selftests --module $(netkit_rs_ko) $(TEST_ARGS)
+
+test-debug: ## the selftests and the kernel's own tests on a kernel with KASAN, lockdep, kmemleak … (long)
+	@scripts/test-debug $(TEST_ARGS)
+
+# Bad input. What the same seed does is the same; a run that failed says with which numbers to repeat it.
+FUZZ_SEED ?= 2026
+FUZZ_FROM ?= 0
+fuzz_timeout ?= 36000
+
+fuzz: module tools lessor ## ten thousand operations with bad input, on the C driver and on ours, compared (FUZZ_SEED)
+	@scripts/vm --name fuzz --timeout $(vm_timeout) -- target/release/netkit-selftests --module $(netkit_rs_ko) \
+		--filter fuzz:: --fuzz 10000 --seed $(FUZZ_SEED) $(TEST_ARGS)
+
+fuzz-long: module tools ## a million on ours alone, best with NETKIT_RS_VARIANT=debug (hours): FUZZ_SEED, FUZZ_FROM
+	@scripts/vm --name fuzz-long --timeout $(fuzz_timeout) -- target/release/netkit-selftests --module $(netkit_rs_ko) \
+		--fuzz-long --fuzz 1000000 --fuzz-steps 500 --seed $(FUZZ_SEED) --fuzz-from $(FUZZ_FROM) $(TEST_ARGS)
 
 # What was measured: the commit, and whether there is more than it.
 commit = $(shell git describe --always --dirty --abbrev=12)
@@ -90,4 +109,4 @@ distclean: clean ## remove the cache folder, too
 help:
 	@echo 'netkit-rs: make TARGET, where TARGET is one of'
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
-	@echo 'Environment: NETKIT_RS_CACHE, NETKIT_RS_MIRROR, NETKIT_RS_KERNEL, NETKIT_RS_NATIVE, NETKIT_RS_ACCEL (see scripts/setup, scripts/vm)'
+	@echo 'Environment: NETKIT_RS_CACHE, NETKIT_RS_MIRROR, NETKIT_RS_KERNEL, NETKIT_RS_NATIVE, NETKIT_RS_ACCEL, NETKIT_RS_VARIANT (see scripts/setup, scripts/vm)'

@@ -6,7 +6,7 @@ of their name.
 
 A row passes when the test passes on both drivers. It also passes when the test is skipped on both and kselftest/skips
 says why nothing here can run it. Everything else fails: a failure on either, a skip without such a reason, a test that
-gave no result. The whole output of each run is kept in target/kselftest/.
+gave no result. The whole output of each run is kept in target/kselftest/ (target/kernel-VARIANT/kselftest/).
 """
 import os
 import subprocess
@@ -17,13 +17,15 @@ from pathlib import Path
 import results
 import wanted
 
-MODULE = Path("target/module/netkit_rs.ko")
+# With a kernel of our own, what belongs to it lies in a folder of its own.
+TARGET = Path(os.environ["NETKIT_RS_KTARGET"])
+MODULE = TARGET / "module/netkit_rs.ko"
 TRANSITION = Path("/sys/kernel/livepatch/netkit_rs/transition")
-LOGS = Path("target/kselftest")
+LOGS = TARGET / "kselftest"
 # Programs that the tests call and the VM lacks.
 BIN = Path(__file__).resolve().parent / "bin"
-# Seconds for one suite on one driver, where the CPU is emulated and the machine is busy.
-PATIENCE = 1500
+# Seconds for one suite on one driver, where the CPU is emulated and the machine is busy; a kernel with KASAN is slower still.
+PATIENCE = 1500 if TARGET == Path("target") else 6000
 
 
 def say(text):

@@ -5,6 +5,7 @@
 # The checkout holds no downloads. They lie in one cache folder, which `make distclean` removes:
 #   root-<hash>/     the root folder: a Debian 13 tree with the exact toolchain and the kernel packages
 #   kernel/<pkg>/    {source,build}: the prepared kernel tree of one kernel package version
+#   variant/<name>/  {build,modules}: a kernel of our own, for `make test-debug` (scripts/lib/variant.sh)
 #   cargo/, home/    cargo's downloads, and HOME within the root folder
 #   log/             the long output of the steps of scripts/setup
 
@@ -62,3 +63,19 @@ release='' package_version='' trees=''
 # Paths in a built tree are absolute, so a native tree is not the root folder's. `trees` is as seen where the build runs.
 if [ "$native" = yes ]; then trees=native/kernel; else trees=kernel; fi
 read_choice() { [ -r "$choice" ] && read -r release package_version <"$choice"; }
+
+# The kernel that modules are built for and the VM boots: Debian's, or one of our own, which scripts/lib/variant.sh builds.
+variant=${NETKIT_RS_VARIANT:-stock}
+case $variant in
+    stock | debug | race) ;;
+    *) die "NETKIT_RS_VARIANT is '$variant'; it can be stock, debug or race" ;;
+esac
+# variant_folder CACHE: where it lies, in the cache folder as seen here or there. After read_choice.
+variant_folder() {
+    local key
+    key=$({ grep -hE '^(# )?CONFIG_' "$checkout"/scripts/kernels/{base,"$variant"}.config; echo "$trees ${root##*/}"; } | sha256sum | cut -c1-12)
+    echo "$1/variant/$variant-$package_version-$key"
+}
+# Sets `version` to its release, as in 7.3.4-netkit-debug, once it is built.
+version=''
+variant_version() { version=$(sed -n 2p "$(variant_folder "$cache")/kernel" 2>/dev/null) && [ -n "$version" ]; }

@@ -6,15 +6,24 @@
 # Sets the array `environment`. Nothing of the machine's own environment leaks in, but how to reach the network, the
 # terminal, and what a user says to cargo, to make and to these scripts.
 inside_environment() {
-    local name tree=$inside_cache/$trees/$package_version
+    local name tree=$inside_cache/$trees/$package_version kernel
     environment=(
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/llvm-19/bin"
         "HOME=$inside_cache/home" "CARGO_HOME=$inside_cache/cargo" "TERM=${TERM:-dumb}" LC_ALL=C.UTF-8
         NETKIT_RS_INSIDE=1 NETKIT_RS_NATIVE=1 "NETKIT_RS_CACHE=$inside_cache"
         "NETKIT_RS_KVERSION=$release" "NETKIT_RS_KPACKAGE=$package_version"
         "NETKIT_RS_KSRC=$tree/source" "NETKIT_RS_KBUILD=$tree/build" "NETKIT_RS_KIMAGE=/usr/lib/modules/$release/vmlinuz"
-        "NETKIT_RS_OUTSIDE=$checkout:$cache:$root" DEBIAN_FRONTEND=noninteractive
+        "NETKIT_RS_OUTSIDE=$checkout:$cache:$root" DEBIAN_FRONTEND=noninteractive NETKIT_RS_KTARGET=target
     )
+    # A kernel of our own takes the stock one's place (env takes the last word); what is built for it gets a folder of its own.
+    if [ "$variant" != stock ] && variant_version; then
+        kernel=$(variant_folder "$inside_cache")
+        environment+=(
+            "NETKIT_RS_KVERSION=$version" "NETKIT_RS_KBUILD=$kernel/build" "NETKIT_RS_KLLVM=-19"
+            "NETKIT_RS_KMODULES=$kernel/modules/lib/modules" "NETKIT_RS_KIMAGE=$kernel/modules/lib/modules/$version/vmlinuz"
+            "NETKIT_RS_KTARGET=target/kernel-$variant" "NETKIT_RS_KPACKAGE=${kernel##*/}"
+        )
+    fi
     for name in $(compgen -e); do
         case $name in
             NETKIT_RS_CACHE | NETKIT_RS_NATIVE | NETKIT_RS_INSIDE | NETKIT_RS_OUTSIDE | NETKIT_RS_K*) ;;

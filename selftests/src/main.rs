@@ -12,6 +12,8 @@ mod command;
 mod ctx;
 mod differential;
 mod driver;
+mod fuzz;
+mod inject;
 mod kmsg;
 mod lessor;
 mod module;
@@ -24,6 +26,7 @@ mod tests;
 mod traffic;
 mod uring;
 
+use std::fmt::Debug;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -36,6 +39,7 @@ use clap::ValueEnum;
 use crate::differential::Plan;
 use crate::runner::Settings;
 use crate::suite::Suite;
+use crate::tests::Test;
 
 #[derive(Clone, Copy, Eq, PartialEq, ValueEnum)]
 enum Drivers {
@@ -75,6 +79,23 @@ struct Options {
     /// How many operations a random sequence has
     #[arg(long, value_name = "N", default_value_t = 40)]
     steps: u32,
+    /// How many operations with bad input
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1000,
+        overrides_with = "fuzz"
+    )]
+    fuzz: u64,
+    /// How many of them are a sequence
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    fuzz_steps: u32,
+    /// Nothing but bad input, on netkit_rs alone, judged by leaks and the kernel log
+    #[arg(long)]
+    fuzz_long: bool,
+    /// The sequence that the long run begins with
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    fuzz_from: u64,
     /// Seconds after which a test has failed
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     timeout: u64,
@@ -98,14 +119,28 @@ fn main() -> ExitCode {
 }
 
 /// Shortens the first random sequence that tells the drivers apart, and shows it.
-fn show_shortest(plan: &Plan, suite: &Suite, settings: &Settings) -> Result<()> {
-    let random = |name: &&String| name.starts_with(differential::PREFIX);
-    let Some(name) = suite.differing.iter().find(random) else {
-        return Ok(());
-    };
-    let ops = plan.operations_of(name).unwrap_or_default();
+fn show_shortest(plan: &Plan, fuzz: &fuzz::Plan, suite: &Suite, settings: &Settings) -> Result<()> {
+    for name in &suite.differing {
+        if name.starts_with(differential::PREFIX) {
+            let ops = plan.operations_of(name).unwrap_or_default();
+            return show(name, ops, differential::test, settings);
+        }
+        if name.starts_with(fuzz::PREFIX) {
+            let ops = fuzz.operations_of(name).unwrap_or_default();
+            return show(name, ops, fuzz::test, settings);
+        }
+    }
+    Ok(())
+}
+
+fn show<O: Clone + Debug>(
+    name: &str,
+    ops: Vec<O>,
+    test: fn(String, Vec<O>) -> Test,
+    settings: &Settings,
+) -> Result<()> {
     println!("# shortening {name}");
-    for op in differential::shortest(ops, settings)? {
+    for op in differential::shortest(ops, test, settings)? {
         println!("#   {op:?}");
     }
     Ok(())
@@ -118,8 +153,16 @@ fn run(options: &Options) -> Result<bool> {
         sequences: options.sequences,
         steps: options.steps,
     };
+    let fuzz = fuzz::Plan {
+        seed: options.seed,
+        operations: options.fuzz,
+        steps: options.fuzz_steps,
+    };
     let mut tests = tests::all();
     tests.extend(plan.tests()?);
+    if !options.fuzz_long {
+        tests.extend(fuzz.tests());
+    }
     if !options.filter.is_empty() {
         tests.retain(|test| options.filter.iter().any(|text| test.name.contains(text)));
     }
@@ -140,6 +183,9 @@ fn run(options: &Options) -> Result<bool> {
         rounds: options.rounds,
         timeout: Duration::from_secs(options.timeout),
     };
+    if options.fuzz_long {
+        return fuzz::long::endure(fuzz, options.fuzz_from, &settings).map(|()| true);
+    }
     let mut suite = Suite::default();
     if let Some(path) = &options.compare {
         suite.load_golden(path)?;
@@ -153,7 +199,7 @@ fn run(options: &Options) -> Result<bool> {
     if options.driver != Drivers::C {
         suite.on_rust(&tests, &settings)?;
     }
-    show_shortest(&plan, &suite, &settings)?;
+    show_shortest(&plan, &fuzz, &suite, &settings)?;
     println!("{} passed, {} failed", suite.passed, suite.failed);
     Ok(suite.failed == 0)
 }

@@ -13,6 +13,7 @@ use crate::nl::link::ifinfomsg;
 use crate::nl::link::linkinfo;
 use crate::nl::link::Link;
 use crate::nl::Answer;
+use crate::nl::Netlink;
 
 pub const KIND: &str = "netkit";
 
@@ -160,7 +161,7 @@ impl Spec {
     }
 
     /// Sends the request and no more.
-    pub fn try_create(&self, ns: &Ns) -> Answer<()> {
+    pub fn try_create(&self, ns: &Netlink) -> Answer<()> {
         let mut data = self.data.clone();
         if let Some(peer) = &self.peer {
             data.nest(PEER_INFO, &ifinfomsg(self.peer_index, 0, 0), peer);
@@ -193,7 +194,7 @@ pub struct Pair {
 }
 
 /// The netkit devices of a namespace.
-pub fn devices(ns: &Ns) -> Answer<Vec<Link>> {
+pub fn devices(ns: &Netlink) -> Answer<Vec<Link>> {
     let mut links = ns.links()?;
     links.retain(|link| link.kind().as_deref() == Some(KIND));
     Ok(links)

@@ -50,7 +50,7 @@ impl<'a> ProgRequest<'a> {
     }
 
     pub(crate) fn target_ifindex(&self) -> u32 {
-        // SAFETY: A plain number, whichever member wrote it.
+        // SAFETY: `target_ifindex` shares its word with `target_fd`, and both are `__u32`.
         unsafe { self.view().__bindgen_anon_1.target_ifindex }
     }
 
@@ -68,7 +68,7 @@ impl<'a> ProgRequest<'a> {
         let view = self.view();
         Place {
             flags: view.attach_flags,
-            // SAFETY: A plain number, whichever member wrote it.
+            // SAFETY: `relative_fd` shares its word with `relative_id`, and both are `__u32`.
             relative: unsafe { view.__bindgen_anon_2.relative_fd },
             revision: view.expected_revision,
         }
@@ -97,7 +97,7 @@ impl<'a> LinkRequest<'a> {
     }
 
     pub(crate) fn target_ifindex(&self) -> u32 {
-        // SAFETY: A plain number, whichever member wrote it.
+        // SAFETY: `target_ifindex` shares its word with `target_fd`, and both are `__u32`.
         unsafe { self.view().__bindgen_anon_2.target_ifindex }
     }
 
@@ -107,11 +107,11 @@ impl<'a> LinkRequest<'a> {
 
     pub(crate) fn place(&self) -> Place {
         let view = self.view();
-        // SAFETY: Plain numbers, whichever member wrote them.
+        // SAFETY: `netkit` is one of the union's members that are plain numbers.
         let netkit = unsafe { &view.__bindgen_anon_3.netkit };
         Place {
             flags: view.flags,
-            // SAFETY: Likewise.
+            // SAFETY: `relative_fd` shares its word with `relative_id`, and both are `__u32`.
             relative: unsafe { netkit.__bindgen_anon_1.relative_fd },
             revision: netkit.expected_revision,
         }

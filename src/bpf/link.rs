@@ -54,7 +54,7 @@ pub(crate) struct DeviceLink {
 #[repr(transparent)]
 struct DevicePtr(UnsafeCell<*mut bindings::net_device>);
 
-// SAFETY: A null pointer is a valid value.
+// SAFETY: Zero is the null pointer, the `dev` of a link without a device.
 unsafe impl Zeroable for DevicePtr {}
 
 const _: () = {
@@ -96,7 +96,7 @@ impl DeviceLink {
 
     /// `BPF_NETKIT_PRIMARY` or `BPF_NETKIT_PEER`.
     pub(crate) fn attach_type(&self) -> u32 {
-        // SAFETY: The link is valid; the field does not change.
+        // SAFETY: By the type invariant the link is valid; `bpf_link_init()` alone writes `link->attach_type`.
         unsafe { (*self.link.get()).attach_type }
     }
 
@@ -144,7 +144,8 @@ impl DeviceLink {
                 ARef::into_raw(reference).as_ptr().cast(),
             )
         };
-        // SAFETY: The link held a reference on its old program; that is freed after a grace period.
+        // SAFETY: `old` came out of `link->prog`, on which the link had a reference. `bpf_prog_put()` frees after a
+        // grace period (`__bpf_prog_put_rcu()`), as senders may still run it.
         unsafe { bindings::bpf_prog_put(old) };
         change.commit();
         Ok(())
@@ -178,8 +179,8 @@ impl PrimedLink {
             )
         };
         let mut primer = MaybeUninit::zeroed();
-        // SAFETY: The link is initialised, and the primer is memory for the answer. On failure the link is what it
-        // was, and freed with its box.
+        // SAFETY: `bpf_link_init()` has just run, and the primer is memory for the answer. `bpf_link_prime()` does
+        // not free the link on failure: the box does.
         to_result(unsafe { bindings::bpf_link_prime(link.link.get(), primer.as_mut_ptr()) })?;
         // The link's file owns it now.
         let _ = KBox::into_raw(link);
@@ -254,7 +255,8 @@ pub(crate) struct Adapter<T>(PhantomData<T>);
 impl<T: LinkOps> Adapter<T> {
     /// All six: gcc may have inlined one into another.
     pub(crate) const FUNCS: [klp::Func; 6] = {
-        // SAFETY: Each function has the signature of the one that it replaces, see drivers/net/netkit.c.
+        // SAFETY: Each function has the signature of the member of `struct bpf_link_ops` that it replaces in
+        // `netkit_link_lops`, see drivers/net/netkit.c.
         unsafe {
             [
                 klp::Func::new(c"netkit_link_release", Self::release as *const ()),
@@ -311,7 +313,8 @@ impl<T: LinkOps> Adapter<T> {
         };
         from_result(|| {
             T::update(link, new_prog.ok_or(EINVAL)?, old)?;
-            // SAFETY: The caller's reference; the link has taken one of its own.
+            // SAFETY: The reference that `link_update()` got from `bpf_prog_get()`: it puts it only if
+            // `update_prog()` fails. The link has taken one of its own.
             unsafe { bindings::bpf_prog_put(new) };
             Ok(0)
         })

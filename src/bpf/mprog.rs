@@ -64,7 +64,7 @@ pub(crate) struct Mprog<B> {
 #[repr(transparent)]
 pub(crate) struct Active(UnsafeCell<*mut Entry>);
 
-// SAFETY: A null pointer is a valid value.
+// SAFETY: Zero is the null pointer, what `active` is while no program is attached.
 unsafe impl Zeroable for Active {}
 
 /// `struct bpf_mprog_bundle`.
@@ -88,7 +88,8 @@ impl<B> Mprog<B> {
     /// The programs that a packet meets; none where nothing is attached.
     #[inline(always)]
     pub(crate) fn programs<'a, R: ReadSide>(&'a self, read_side: &'a R) -> Option<Programs<'a, R>> {
-        // SAFETY: The slot is a valid pointer to a pointer.
+        // SAFETY: `active` is a field of `self`, a `struct bpf_mprog_entry __rcu *` that `rcu_dereference_bh()` only
+        // loads.
         let entry = unsafe { bindings::netkit_rs_rcu_dereference_bh(self.active.0.get().cast()) };
         // INVARIANT: By the type invariant; an entry that is taken out of use is not written to before a grace
         // period has ended.
@@ -101,12 +102,13 @@ impl<B> Mprog<B> {
     /// The entry in use; with `fallback`, an empty one where there is none. `None` also for a bundle that was
     /// never initialised.
     fn entry(&self, fallback: bool, _rtnl: &Rtnl) -> Option<*mut Entry> {
-        // SAFETY: The slot is a valid pointer to a pointer.
+        // SAFETY: `active` is a field of `self`, a `struct bpf_mprog_entry __rcu *`; RTNL protects it, so that
+        // `rtnl_dereference()` may load it.
         let active = unsafe { bindings::netkit_rs_rtnl_dereference(self.active.0.get().cast()) };
         if !active.is_null() {
             return Some(active.cast());
         }
-        // SAFETY: The bundle is valid, if only zeroes.
+        // SAFETY: `bundle` is a field of `self`: this is the address of its member `a`.
         let empty = unsafe { &raw mut (*self.bundle.0.get()).a };
         // SAFETY: As above.
         let initialised = !unsafe { (*empty).parent }.is_null();
@@ -253,7 +255,8 @@ impl<B> Mprog<B> {
                 place.revision,
             )
         })?;
-        // SAFETY: The entry is part of an initialised bundle.
+        // SAFETY: `bpf_mprog_detach()` has answered an entry of the same bundle, whose `parent` `bpf_mprog_total()`
+        // reads.
         if unsafe { bindings::netkit_rs_bpf_mprog_total(new) } == 0 {
             new = ptr::null_mut();
         }
@@ -280,7 +283,8 @@ impl<B> Mprog<B> {
         self.publish(ptr::null_mut(), rtnl);
         // SAFETY: RTNL is held, so this is a context that may sleep.
         unsafe { bindings::synchronize_rcu() };
-        // SAFETY: The entry is part of an initialised bundle.
+        // SAFETY: By the type invariant the entry is part of a bundle that `bpf_mprog_bundle_init()` has made, which
+        // set `parent`.
         let bundle = unsafe { (*entry).parent };
         for i in 0..bindings::BPF_MPROG_MAX as usize {
             // SAFETY: Both arrays have BPF_MPROG_MAX items.
@@ -289,7 +293,8 @@ impl<B> Mprog<B> {
                 break;
             }
             if link.is_null() {
-                // SAFETY: The array held a reference, and nobody sees it any more.
+                // SAFETY: An item without a link holds the reference that `attach()` gave it. `synchronize_rcu()` is
+                // over, so that nobody runs the program.
                 unsafe { bindings::bpf_prog_put(prog) };
             } else {
                 // SAFETY: By the type invariant; RTNL protects the field, and a link that is attached is alive,
@@ -335,7 +340,9 @@ impl<R: ReadSide> Programs<'_, R> {
             if prog.is_null() {
                 return verdict;
             }
-            // SAFETY: The packet is valid and owned; the program is, until a grace period after it was taken off.
+            // SAFETY: The packet is valid and owned by the type of `packet`, and bottom halves are disabled, as
+            // `bpf_prog_run()` needs it. The program is valid until the grace period that `Change` waits for
+            // (`synchronize_rcu()`) before `bpf_mprog_commit()`.
             verdict = unsafe {
                 bindings::netkit_rs_bpf_compute_data_pointers(packet.as_ptr());
                 bindings::netkit_rs_bpf_prog_run(prog, packet.as_ptr().cast()) as i32
@@ -352,7 +359,8 @@ impl<R: ReadSide> Programs<'_, R> {
 impl<T: LinkDriver> NewDevice<'_, T> {
     /// Makes the attachment point ready (`bpf_mprog_bundle_init()`).
     pub(crate) fn init_mprog(&self) {
-        // SAFETY: The device is not registered and used by nobody else: nothing is attached to it.
+        // SAFETY: By the invariant of `NewDevice` nobody else uses the device: nothing is attached that
+        // `bpf_mprog_bundle_init()` could overwrite.
         unsafe { bindings::netkit_rs_bpf_mprog_bundle_init(self.private().mprog().bundle.0.get()) };
     }
 }
@@ -397,7 +405,8 @@ impl<B> Drop for Change<'_, B> {
             // SAFETY: RTNL is held, so this is a context that may sleep.
             unsafe { bindings::synchronize_rcu() };
         }
-        // SAFETY: The entry is part of an initialised bundle, and nobody runs what was taken off it.
+        // SAFETY: By the type invariant `old` is an entry of an initialised bundle. After `synchronize_rcu()`, or in
+        // place, nobody runs what `bpf_mprog_commit()` puts: `bundle->ref`.
         unsafe { bindings::netkit_rs_bpf_mprog_commit(self.old) };
     }
 }

@@ -25,7 +25,8 @@ pub(crate) struct Prog(Opaque<bindings::bpf_prog>);
 // grace period.
 unsafe impl AlwaysRefCounted for Prog {
     fn inc_ref(&self) {
-        // SAFETY: The program is valid.
+        // SAFETY: By the type invariant somebody holds a reference, which `bpf_prog_inc()` needs: it does not take
+        // the first one.
         unsafe { bindings::netkit_rs_bpf_prog_inc(self.as_ptr()) };
     }
 
@@ -47,12 +48,15 @@ impl Prog {
     /// The program behind a file descriptor of the current task, if it is of the same type as `self`
     /// (`bpf_prog_get_type()`). `EBADF`, `EINVAL`.
     pub(crate) fn same_type_by_fd(&self, fd: u32) -> Result<ARef<Self>> {
-        // SAFETY: The program is valid; its type does not change.
+        // SAFETY: By the type invariant the program is valid; `bpf_prog_load()` sets `prog->type` before anybody can
+        // have it.
         let type_ = unsafe { (*self.as_ptr()).type_ };
-        // SAFETY: Callable from any context that may sleep.
+        // SAFETY: `bpf_prog_get_type()` looks in the descriptors of the current task, and checks any number: callable
+        // in process context, as system calls are.
         let prog = from_err_ptr(unsafe { bindings::netkit_rs_bpf_prog_get_type(fd, type_) })?;
         let prog = NonNull::new(prog.cast()).ok_or(EBADF)?;
-        // SAFETY: A valid program, and the reference that came with it.
+        // SAFETY: `bpf_prog_get_type()` has answered no error, so a program with a reference, which becomes the
+        // value's.
         Ok(unsafe { ARef::from_raw(prog) })
     }
 

@@ -41,7 +41,8 @@ pub(crate) struct Adapter<T>(PhantomData<T>);
 
 impl<T: Syscall> Adapter<T> {
     pub(crate) const FUNCS: [klp::Func; 4] = {
-        // SAFETY: Each function has the signature of the one that it replaces, see include/net/netkit.h.
+        // SAFETY: Each function has the signature of the one of the same name in include/net/netkit.h, which
+        // kernel/bpf/syscall.c calls (`bpf_prog_attach()`, `bpf_prog_detach()`, `bpf_prog_query()`, `link_create()`).
         unsafe {
             [
                 klp::Func::new(c"netkit_prog_attach", Self::prog_attach as *const ()),
@@ -64,7 +65,8 @@ impl<T: Syscall> Adapter<T> {
         let (request, program) = unsafe { (ProgRequest::from_raw(attr), Prog::from_raw_opt(prog)) };
         from_result(|| {
             T::prog_attach(&request, program.ok_or(EINVAL)?)?;
-            // SAFETY: The caller's reference; the array has taken one of its own.
+            // SAFETY: The reference that `bpf_prog_attach()` got from `bpf_prog_get_type()`: it puts it only on an
+            // error. The array has taken one of its own.
             unsafe { bindings::bpf_prog_put(prog) };
             Ok(0)
         })
@@ -106,7 +108,8 @@ impl<T: Syscall> Adapter<T> {
         let (request, program) = unsafe { (LinkRequest::from_raw(attr), Prog::from_raw_opt(prog)) };
         from_result(|| {
             let fd = T::link_attach(&request, program.ok_or(EINVAL)?)?;
-            // SAFETY: The caller's reference; the link has taken one of its own.
+            // SAFETY: The reference that `link_create()` got from `bpf_prog_get()`: it puts it only on an error. The
+            // link has taken one of its own.
             unsafe { bindings::bpf_prog_put(prog) };
             Ok(fd)
         })

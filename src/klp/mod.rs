@@ -67,7 +67,8 @@ struct Inner<const N: usize> {
     end: Func,
 }
 
-// SAFETY: Enabled once, the structures are the livepatch core's, which has a lock for them.
+// SAFETY: `klp_enable_patch()` is the only one to write the structures from then on, under `klp_mutex`; before it,
+// `enable()` is, which runs once.
 unsafe impl<const N: usize> Sync for Patch<N> {}
 
 impl<const N: usize> Patch<N> {
@@ -133,7 +134,8 @@ pub(crate) struct Live<T>(T);
 impl<T: Livepatch> kernel::Module for Live<T> {
     fn init(module: &'static ThisModule) -> Result<Self> {
         let prepared = T::prepare()?;
-        // SAFETY: A module is initialised once, and this is the last step of it.
+        // SAFETY: `do_init_module()` calls this once, and it is the last step: what follows `klp_enable_patch()`
+        // cannot fail.
         unsafe { T::patch().enable(module) }.inspect_err(|err| {
             pr_err!(
                 "cannot livepatch the kernel ({}): is another livepatch in transition?\n",

@@ -42,7 +42,8 @@ fn table() -> *mut bindings::rtnl_link_ops {
 /// Whether the built-in driver is the one that this module was made to replace: the same link type, with the same
 /// private area and the same attributes. `ENODEV` with a line in the log if not.
 pub(crate) fn check<T: LinkDriver>() -> Result {
-    // SAFETY: The table is static; these fields are written at build time only.
+    // SAFETY: `netkit_link_ops` is static data of vmlinux; its initialiser in netkit.c sets `kind`, `priv_size` and
+    // `maxtype`, and nobody writes them.
     let (kind, size, max) = unsafe { ((*table()).kind, (*table()).priv_size, (*table()).maxtype) };
     // SAFETY: A name ends in NUL.
     let kind = unsafe { CStr::from_char_ptr(kind) };
@@ -129,7 +130,8 @@ impl Suspended {
     pub(crate) fn suspend() -> Result<Self> {
         let closed = Closed::close()?;
         // Waits for the namespaces that are being torn down, devices of the type and all.
-        // SAFETY: The table is registered since the kernel booted.
+        // SAFETY: `netkit_mod_init()` registered `netkit_link_ops` when the kernel booted, and whoever unregisters it
+        // has a value of this type.
         unsafe { bindings::rtnl_link_unregister(table()) };
         // INVARIANT: Unregistered just now.
         Ok(Self(closed))

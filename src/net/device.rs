@@ -48,7 +48,8 @@ impl NetDevice {
 
     /// Whether this device belongs to the driver `T`, and as what.
     pub(crate) fn downcast<T: Driver>(&self) -> Option<&Device<T>> {
-        // SAFETY: The device is valid; its operations are set once, before it is registered.
+        // SAFETY: By the type invariant the device is valid; its driver sets `netdev_ops` before
+        // `register_netdevice()`.
         let ops = unsafe { (*self.as_ptr()).netdev_ops };
         if !ptr::eq(ops, T::ops().netdev_ops()) {
             return None;
@@ -60,7 +61,8 @@ impl NetDevice {
 
     /// The operations of the link type that created the device, null if there was none.
     pub(crate) fn link_ops(&self) -> *const bindings::rtnl_link_ops {
-        // SAFETY: The device is valid; the field is set once, before it is registered.
+        // SAFETY: By the type invariant the device is valid; `rtnl_create_link()` sets `rtnl_link_ops`, before
+        // `register_netdevice()`.
         unsafe { (*self.as_ptr()).rtnl_link_ops }
     }
 
@@ -73,7 +75,8 @@ impl NetDevice {
     /// The index within the namespace.
     #[inline(always)]
     pub(crate) fn ifindex(&self) -> i32 {
-        // SAFETY: The device is valid. A move to another namespace may change the field: hence volatile.
+        // SAFETY: By the type invariant the device is valid. `__dev_change_net_namespace()` may change `ifindex`:
+        // hence volatile, as READ_ONCE().
         unsafe { (&raw const (*self.as_ptr()).ifindex).read_volatile() }
     }
 
@@ -82,9 +85,10 @@ impl NetDevice {
     /// A device that moves changes it under RTNL and waits for readers, so that either namespace lives on.
     #[inline(always)]
     pub(crate) fn net(&self) -> &Net {
-        // SAFETY: The device is valid.
+        // SAFETY: By the type invariant the device is valid; `dev_net()` loads `dev->nd_net`.
         let net = unsafe { bindings::netkit_rs_dev_net(self.as_ptr()) };
-        // SAFETY: A device in use keeps its namespace.
+        // SAFETY: `__dev_change_net_namespace()` changes `dev->nd_net` under RTNL and waits for readers with
+        // `synchronize_net()`, and a namespace is freed after `cleanup_net()` has emptied it.
         unsafe { Net::from_raw(net) }
     }
 
@@ -109,7 +113,8 @@ impl NetDevice {
 
     /// Whether the device is being unregistered: the notifiers are told.
     pub(crate) fn is_unregistering(&self) -> bool {
-        // SAFETY: The device is valid. Others read the state without a lock, too: hence volatile.
+        // SAFETY: By the type invariant the device is valid. `reg_state` is written with WRITE_ONCE() under RTNL,
+        // which need not be held here: hence volatile.
         let state = unsafe { (&raw const (*self.as_ptr()).reg_state).read_volatile() };
         u32::from(state) == bindings::netdev_reg_state_NETREG_UNREGISTERING
     }
@@ -122,43 +127,50 @@ impl NetDevice {
 
     /// Whether there is a device underneath, hardware that is.
     pub(crate) fn has_parent(&self) -> bool {
-        // SAFETY: The device is valid; the field is set before it is registered.
+        // SAFETY: By the type invariant the device is valid; SET_NETDEV_DEV() writes `dev->dev.parent` before
+        // `register_netdevice()`.
         !unsafe { (*self.as_ptr()).dev.parent }.is_null()
     }
 
     /// `netif_carrier_on()`.
     pub(crate) fn carrier_on(&self) {
-        // SAFETY: The device is valid; callable from any context.
+        // SAFETY: By the type invariant the device is valid; `netif_carrier_on()` changes a bit of `dev->state`
+        // atomically and needs no lock.
         unsafe { bindings::netif_carrier_on(self.as_ptr()) };
     }
 
     /// `netif_carrier_off()`.
     pub(crate) fn carrier_off(&self) {
-        // SAFETY: The device is valid; callable from any context.
+        // SAFETY: By the type invariant the device is valid; `netif_carrier_off()` changes a bit of `dev->state`
+        // atomically and needs no lock.
         unsafe { bindings::netif_carrier_off(self.as_ptr()) };
     }
 
     /// Bytes that the device wants in front of a packet.
     pub(crate) fn needed_headroom(&self) -> u16 {
-        // SAFETY: The device is valid; the senders read the field just so.
+        // SAFETY: By the type invariant the device is valid; LL_RESERVED_SPACE() reads `needed_headroom` just so,
+        // with READ_ONCE().
         unsafe { (&raw const (*self.as_ptr()).needed_headroom).read_volatile() }
     }
 
     /// Sets [`Self::needed_headroom`]. As in C, senders may see the old value for a while.
     pub(crate) fn set_needed_headroom(&self, bytes: u16) {
-        // SAFETY: The device is valid; the senders read the field with a single load.
+        // SAFETY: By the type invariant the device is valid; LL_RESERVED_SPACE() reads `needed_headroom` with a
+        // single load, READ_ONCE().
         unsafe { (&raw mut (*self.as_ptr()).needed_headroom).write_volatile(bytes) };
     }
 
     /// Bytes that the device wants behind a packet.
     pub(crate) fn needed_tailroom(&self) -> u16 {
-        // SAFETY: The device is valid; the senders read the field just so.
+        // SAFETY: By the type invariant the device is valid; senders read `needed_tailroom` with a single load, as
+        // `arp_create()` does.
         unsafe { (&raw const (*self.as_ptr()).needed_tailroom).read_volatile() }
     }
 
     /// Sets [`Self::needed_tailroom`].
     pub(crate) fn set_needed_tailroom(&self, bytes: u16) {
-        // SAFETY: The device is valid; the senders read the field with a single load.
+        // SAFETY: By the type invariant the device is valid; senders read `needed_tailroom` with a single load, as
+        // `arp_create()` does.
         unsafe { (&raw mut (*self.as_ptr()).needed_tailroom).write_volatile(bytes) };
     }
 
@@ -173,19 +185,22 @@ impl NetDevice {
     /// Counts a packet that was not sent (`dev_core_stats_tx_dropped_inc()`).
     #[inline(always)]
     pub(crate) fn count_tx_dropped(&self) {
-        // SAFETY: The device is valid.
+        // SAFETY: By the type invariant the device is valid; `dev_core_stats_tx_dropped_inc()` allocates
+        // `dev->core_stats` itself if it is not there.
         unsafe { bindings::netkit_rs_dev_core_stats_tx_dropped_inc(self.as_ptr()) };
     }
 
     /// What the device itself counted of them before there were per-CPU counters (`DEV_STATS_READ()`).
     pub(crate) fn tx_dropped(&self) -> u64 {
-        // SAFETY: The device is valid.
+        // SAFETY: By the type invariant the device is valid; DEV_STATS_READ() loads `dev->stats.__tx_dropped`, an
+        // atomic.
         let packets = unsafe { bindings::netkit_rs_dev_stats_read_tx_dropped(self.as_ptr()) };
         packets as u64
     }
 }
 
-// SAFETY: A device is used from any thread; each method says what it needs, and takes the evidence.
+// SAFETY: `struct net_device` is shared by all CPUs in C, too. A method whose C function needs RTNL, RCU or a lock
+// takes the evidence.
 unsafe impl Sync for NetDevice {}
 
 /// A network device of the driver `T`.
@@ -221,7 +236,7 @@ impl<T: Driver> Device<T> {
     /// The driver's own part of the device (`netdev_priv()`).
     #[inline(always)]
     pub(crate) fn private(&self) -> &T::Private {
-        // SAFETY: The device is valid.
+        // SAFETY: By the type invariant the device is valid; `netdev_priv()` is the address of `dev->priv`.
         let private = unsafe { bindings::netkit_rs_netdev_priv(self.as_ptr()) };
         // SAFETY: By the type invariant; it was zeroed on allocation, which `Zeroable` allows, and `Sync` makes
         // it fit to be shared.

@@ -97,11 +97,13 @@ impl<'a> Request<'a> {
 
     /// The namespace for the other device of a pair (`rtnl_newlink_peer_net()`).
     pub(crate) fn peer_net(&self) -> &'a Net {
-        // SAFETY: The parameters are valid, and not written to.
+        // SAFETY: `params` is that of the `newlink` call under way; `rtnl_newlink_peer_net()` reads its namespaces
+        // only.
         let net = unsafe {
             bindings::netkit_rs_rtnl_newlink_peer_net(ptr::from_ref(self.params).cast_mut())
         };
-        // SAFETY: rtnetlink holds the namespaces of the request while it runs.
+        // SAFETY: One of the namespaces on which `rtnl_newlink()` holds references (`rtnl_nets_add()`) until
+        // `newlink` has returned.
         unsafe { Net::from_raw(net) }
     }
 }
@@ -118,7 +120,8 @@ impl KillList {
     pub(super) fn with(_rtnl: &Rtnl, f: impl FnOnce(&mut KillList)) {
         let mut head: bindings::list_head = pin_init::zeroed();
         let head = &raw mut head;
-        // SAFETY: The list is initialised here, and empty again before it goes: all of its devices are unregistered.
+        // SAFETY: The list is initialised here, and RTNL held. `unregister_netdevice_many()` ends with a list_del()
+        // for lists on the stack: nothing points at `head` after it.
         unsafe {
             (*head).next = head;
             (*head).prev = head;
@@ -138,7 +141,8 @@ impl KillList {
 #[repr(transparent)]
 pub(crate) struct LinkOps<T>(UnsafeCell<bindings::rtnl_link_ops>, PhantomData<fn() -> T>);
 
-// SAFETY: Registered, the table is rtnetlink's, which has a lock for it; until then nobody uses it.
+// SAFETY: `rtnl_link_register()` puts the table on the list `link_ops`, under `link_ops_mutex`; what is written to
+// it, its list head, is rtnetlink's.
 unsafe impl<T> Sync for LinkOps<T> {}
 
 impl<T: LinkDriver> LinkOps<T> {
@@ -152,7 +156,8 @@ impl<T: LinkDriver> LinkOps<T> {
 
     /// `rtnl_link_register()`. `EEXIST` if there is a link type of this name.
     pub(crate) fn register(&'static self) -> Result<Registration<T>> {
-        // SAFETY: The table is static, and not registered: if it were, its name would be taken.
+        // SAFETY: The table is static, and not registered: if it were, `rtnl_link_register()` would find its `kind`
+        // taken.
         to_result(unsafe { bindings::rtnl_link_register(self.as_ptr()) })?;
         // INVARIANT: Registered just now.
         Ok(Registration(PhantomData))
@@ -171,7 +176,8 @@ impl<T: LinkDriver> Drop for Registration<T> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant; RTNL is not held, as its holder could not sleep for the namespaces here.
         unsafe { bindings::rtnl_link_unregister(T::link_ops().as_ptr()) };
-        // SAFETY: This is a context that may sleep. Waits for those who found a device just before.
+        // SAFETY: `synchronize_net()` may sleep, as `rtnl_link_unregister()` has just done. It waits for those who
+        // found a device right before.
         unsafe { bindings::synchronize_net() };
     }
 }
@@ -243,7 +249,8 @@ impl<T: LinkDriver> Adapter<T> {
             )
         };
         if !dev.is_null() {
-            // SAFETY: A new device, which nobody else knows of.
+            // SAFETY: `alloc_netdev_mqs()` has just made the device, which nobody else knows of before
+            // `rtnl_create_link()` gets it back; `rtnl_create_link()` overwrites neither field.
             unsafe {
                 (*dev).real_num_tx_queues = real.tx;
                 (*dev).real_num_rx_queues = real.rx;
@@ -333,7 +340,7 @@ impl<T: LinkDriver> Adapter<T> {
 
     /// # Safety
     ///
-    /// None; the argument is not used.
+    /// None: `rtnl_link_get_size()` passes a device of `T`, which is not looked at.
     unsafe extern "C" fn get_size(_dev: *const bindings::net_device) -> usize {
         T::info_size()
     }

@@ -40,12 +40,12 @@ pub(crate) fn to_result(err: c_int) -> Result {
 
 /// `is_valid_ether_addr()`: neither a multicast address nor all zeroes.
 pub(crate) fn is_valid_ether_addr(address: &[u8; bindings::ETH_ALEN as usize]) -> bool {
-    // SAFETY: The address has six bytes.
+    // SAFETY: `is_valid_ether_addr()` reads ETH_ALEN bytes, which the array has; x86 loads from any address.
     unsafe { bindings::netkit_rs_is_valid_ether_addr(address.as_ptr()) }
 }
 
 /// `WARN_ON_ONCE()`.
 pub(crate) fn warn_on_once(condition: bool) {
-    // SAFETY: The argument is a plain value.
+    // SAFETY: WARN_ON_ONCE() takes a plain value, in any context.
     unsafe { bindings::netkit_rs_warn_on_once(condition) };
 }

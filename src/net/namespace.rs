@@ -40,7 +40,7 @@ impl Net {
     /// `net_eq()`.
     #[inline(always)]
     pub(crate) fn is(&self, other: &Net) -> bool {
-        // SAFETY: Both are valid namespaces.
+        // SAFETY: `net_eq()` compares the two addresses.
         unsafe { bindings::netkit_rs_net_eq(self.as_ptr(), other.as_ptr()) }
     }
 

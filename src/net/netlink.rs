@@ -89,9 +89,10 @@ impl<'a> Attr<'a> {
 
     /// The payload (`nla_data()`, `nla_len()`).
     pub(crate) fn payload(&self) -> &'a [u8] {
-        // SAFETY: The attribute is valid.
+        // SAFETY: By the type invariant the attribute is valid; `nla_len()` reads its header.
         let len = unsafe { bindings::netkit_rs_nla_len(self.as_ptr()) };
-        // SAFETY: The attribute is valid.
+        // SAFETY: By the type invariant the attribute is valid; `nla_data()` is the address behind its header
+        // (NLA_HDRLEN).
         let data = unsafe { bindings::netkit_rs_nla_data(self.as_ptr()) };
         // SAFETY: By the type invariant; the core accepts no negative length.
         unsafe { slice::from_raw_parts(data.cast(), usize::try_from(len).unwrap_or(0)) }
@@ -277,7 +278,7 @@ impl Message {
 
 /// `nla_total_size()`: the bytes that an attribute with this payload takes in a message.
 pub(crate) fn total_size(payload: usize) -> usize {
-    // SAFETY: Arithmetic on the argument.
+    // SAFETY: `nla_total_size()` is arithmetic on its argument.
     let size = unsafe { bindings::netkit_rs_nla_total_size(payload as c_int) };
     size as usize
 }

@@ -92,19 +92,22 @@ impl<'a, T: LinkDriver> NewDevice<'a, T> {
 
     /// The largest packets are those of `other` (`netif_inherit_tso_max()`).
     pub(crate) fn inherit_tso_max(&self, other: &Device<T>) {
-        // SAFETY: Both devices are valid, and this one is not registered.
+        // SAFETY: Both devices are valid by the type invariants; `netif_inherit_tso_max()` writes this one's limits,
+        // which nobody reads before `register_netdevice()`.
         unsafe { bindings::netif_inherit_tso_max(self.as_ptr(), other.as_ptr()) };
     }
 
     /// `eth_hw_addr_random()`.
     pub(crate) fn set_random_address(&self) {
-        // SAFETY: The device is valid, and not registered.
+        // SAFETY: By the type invariant the device is valid and not registered, so that nobody reads the address that
+        // `eth_hw_addr_random()` writes.
         unsafe { bindings::netkit_rs_eth_hw_addr_random(self.as_ptr()) };
     }
 
     /// Asks for an index at registration.
     pub(crate) fn want_ifindex(&self, ifindex: i32) {
-        // SAFETY: The device is valid, and used by nobody else.
+        // SAFETY: By the type invariant nobody else uses the device; `register_netdevice()` will look at `ifindex`
+        // (`dev_index_reserve()`).
         unsafe { (*self.as_ptr()).ifindex = ifindex };
     }
 

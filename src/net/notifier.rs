@@ -34,7 +34,8 @@ pub(crate) trait Listener: 'static {
 /// `struct notifier_block`: a writable static.
 pub(crate) struct Block<T: ?Sized>(UnsafeCell<bindings::notifier_block>, PhantomData<fn() -> T>);
 
-// SAFETY: Registered, the block is the notifier chain's, which has a lock for it.
+// SAFETY: `register_netdevice_notifier()` puts the block on `netdev_chain`, under RTNL; what is written to it, its
+// `next`, is the chain's.
 unsafe impl<T: ?Sized> Sync for Block<T> {}
 
 impl<T: Listener> Block<T> {
@@ -46,7 +47,8 @@ impl<T: Listener> Block<T> {
 
     /// `register_netdevice_notifier()`. The listener hears of all devices that there are.
     pub(crate) fn register(&'static self) -> Result<Registration<T>> {
-        // SAFETY: The block is static.
+        // SAFETY: The block is static, and `register_netdevice_notifier()` answers EEXIST for one that is on the
+        // chain (`notifier_chain_register()`).
         to_result(unsafe { bindings::register_netdevice_notifier(self.0.get()) })?;
         // INVARIANT: Registered just now.
         Ok(Registration(PhantomData))

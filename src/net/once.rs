@@ -20,7 +20,7 @@ mod private {
 pub(crate) unsafe trait Word: Copy + Zeroable + private::Sealed {}
 
 impl private::Sealed for u32 {}
-// SAFETY: All bit patterns are valid, and 4 bytes are loaded at once.
+// SAFETY: All bit patterns are values of `u32`, and 4 aligned bytes are loaded at once, as READ_ONCE() relies on it.
 unsafe impl Word for u32 {}
 
 impl private::Sealed for bool {}

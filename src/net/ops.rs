@@ -106,7 +106,7 @@ pub(crate) struct Ops<T> {
     _driver: PhantomData<fn() -> T>,
 }
 
-// SAFETY: The tables are never written to.
+// SAFETY: The tables are constants: `struct net_device_ops` and the others are only read, through pointers to const.
 unsafe impl<T> Sync for Ops<T> {}
 
 impl<T: QueueDriver> Ops<T> {
@@ -207,7 +207,8 @@ impl<T: Driver> Adapter<T> {
     ) -> bindings::netdev_tx_t {
         // SAFETY: By the function's safety requirement.
         let (skb, dev) = unsafe { (SkBuff::from_raw(skb), Device::from_raw(dev)) };
-        // SAFETY: Bottom halves are disabled until the function returns.
+        // SAFETY: By the function's safety requirement bottom halves are disabled until it returns:
+        // `__dev_queue_xmit()` does it with `rcu_read_lock_bh()`.
         let read_side = unsafe { Entered::assume() };
         match T::start_xmit(skb, dev, &read_side) {
             Transmit::Success => bindings::NET_XMIT_SUCCESS as bindings::netdev_tx_t,
@@ -219,7 +220,7 @@ impl<T: Driver> Adapter<T> {
     ///
     /// # Safety
     ///
-    /// None; the arguments are not used.
+    /// None: `netif_rx_mode_run()` passes a device and its address lists, which are not looked at.
     unsafe extern "C" fn set_rx_mode(
         _dev: *mut bindings::net_device,
         _uc: *mut bindings::netdev_hw_addr_list,

@@ -31,19 +31,22 @@ use kernel::{
 impl NetDevice {
     /// The receive queues in use.
     pub(crate) fn real_num_rx_queues(&self) -> u32 {
-        // SAFETY: The device is valid. Changed under a lock, read without: hence volatile.
+        // SAFETY: By the type invariant the device is valid. `netif_set_real_num_rx_queues()` changes the field under
+        // a lock that need not be held here: hence volatile.
         unsafe { (&raw const (*self.as_ptr()).real_num_rx_queues).read_volatile() }
     }
 
     /// The receive queues that the device has room for.
     pub(crate) fn num_rx_queues(&self) -> u32 {
-        // SAFETY: The device is valid; the field does not change.
+        // SAFETY: By the type invariant the device is valid; `alloc_netdev_mqs()` sets `num_rx_queues`, and nobody
+        // changes it.
         unsafe { (*self.as_ptr()).num_rx_queues }
     }
 
     /// `netif_set_real_num_rx_queues()`. `EINVAL` beyond [`Self::num_rx_queues`].
     pub(crate) fn set_real_num_rx_queues(&self, queues: u32, _locked: &Locked<'_>) -> Result {
-        // SAFETY: The device is valid, and its locks are held.
+        // SAFETY: By the type invariant the device is valid, and `_locked` shows what
+        // `netdev_assert_locked_ops_compat()` asks for.
         to_result(unsafe { bindings::netif_set_real_num_rx_queues(self.as_ptr(), queues) })
     }
 
@@ -52,7 +55,9 @@ impl NetDevice {
         if index >= self.num_rx_queues() {
             return None;
         }
-        // SAFETY: The device is valid, and has this queue. Changed under locks, read without: hence volatile.
+        // SAFETY: By the type invariant the device is valid, and `index` was checked: `__netif_get_rx_queue()` is an
+        // element of `dev->_rx`. `netdev_rx_queue_lease()` writes `lease` with WRITE_ONCE(), under locks that need
+        // not be held here: hence volatile.
         let lease = unsafe {
             let queue = bindings::netkit_rs_netif_get_rx_queue(self.as_ptr(), index);
             (&raw const (*queue).lease).read_volatile()
@@ -64,14 +69,16 @@ impl NetDevice {
 
     /// Takes the instance lock (`netdev_lock()`).
     pub(crate) fn lock(&self) -> LockGuard<'_> {
-        // SAFETY: The device is valid; the guard unlocks.
+        // SAFETY: By the type invariant the device is valid; `netdev_lock()` takes the mutex `dev->lock`, which the
+        // guard releases.
         unsafe { bindings::netkit_rs_netdev_lock(self.as_ptr()) };
         LockGuard(self)
     }
 
     /// Takes the instance lock if the device's operations run under it (`netdev_lock_ops()`).
     fn lock_ops(&self) -> OpsLockGuard<'_> {
-        // SAFETY: The device is valid; the guard unlocks.
+        // SAFETY: By the type invariant the device is valid; `netdev_lock_ops()` takes the mutex `dev->lock` if the
+        // device needs it, and the guard releases it by the same condition.
         unsafe { bindings::netkit_rs_netdev_lock_ops(self.as_ptr()) };
         OpsLockGuard(self)
     }
@@ -148,7 +155,8 @@ impl<T: Driver> Device<T> {
                 unsafe { bindings::xsk_clear_pool_at_qid(self.as_ptr(), index as u16) };
             }
             let _lease_lock = lease.device().lock();
-            // SAFETY: Both queues are valid, each the other's lease, and the locks of both devices are held.
+            // SAFETY: `index` is below `real_num_rx_queues`, `lease` is that queue's, and both devices are locked:
+            // `netdev_rx_queue_unlease()` asserts it.
             unsafe {
                 let queue = bindings::netkit_rs_netif_get_rx_queue(self.as_ptr(), index);
                 bindings::netdev_rx_queue_unlease(queue, lease.0);
@@ -169,7 +177,9 @@ pub(crate) fn delete_lessees<T: Driver>(
         let _lock = phys.lock_ops();
         for index in 0..phys.real_num_rx_queues() {
             let (mut dev, mut at) = (phys.as_ptr(), index);
-            // SAFETY: The device is valid and has this queue; its lock is held where it has leases.
+            // SAFETY: `dev` is `phys`, and `at` below its `real_num_rx_queues`. A device that leases queues out has
+            // `queue_mgmt_ops` (`netdev_can_lease_queue()`), so that `lock_ops()` has locked it: the lease does not
+            // change.
             let queue = unsafe {
                 bindings::__netif_get_rx_queue_lease(
                     &mut dev,

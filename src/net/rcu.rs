@@ -26,7 +26,8 @@ use kernel::{
 ///
 /// # Safety
 ///
-/// While a value of the type exists, the critical section must not end.
+/// While a value of the type exists, the RCU read-side critical section, of `rcu_read_lock()` or
+/// `rcu_read_lock_bh()`, must not end.
 pub(crate) unsafe trait ReadSide {}
 
 // SAFETY: By its type invariant the guard holds the RCU read-side lock.
@@ -79,7 +80,7 @@ impl<T: Driver> RcuDevice<T> {
         &'a self,
         _read_side: &'a impl ReadSide,
     ) -> Option<&'a Device<T>> {
-        // SAFETY: The slot is a valid pointer to a pointer.
+        // SAFETY: The slot is `self`, a `struct net_device __rcu *` that `rcu_dereference_bh()` only loads.
         let dev = unsafe { bindings::netkit_rs_rcu_dereference_bh(self.0.get().cast()) };
         // SAFETY: By the type invariant a non-null pointer is a device of `T`. It stays allocated for the
         // critical section: the reference is dropped in `clear()` only, while the device is registered or
@@ -90,7 +91,8 @@ impl<T: Driver> RcuDevice<T> {
     /// `rtnl_dereference()`.
     #[inline]
     pub(crate) fn rtnl_dereference<'a>(&self, _rtnl: &'a Rtnl) -> Option<&'a Device<T>> {
-        // SAFETY: The slot is a valid pointer to a pointer.
+        // SAFETY: The slot is `self`, a `struct net_device __rcu *`; RTNL protects it, so that `rtnl_dereference()`
+        // may load it.
         let dev = unsafe { bindings::netkit_rs_rtnl_dereference(self.0.get().cast()) };
         // SAFETY: By the type invariant a non-null pointer is a device of `T`. A device is unregistered under
         // RTNL and freed after RTNL was released, so that it lives as long as this holder keeps RTNL.

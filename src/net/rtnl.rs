@@ -21,7 +21,8 @@ pub(crate) struct Rtnl(NotThreadSafe);
 impl Rtnl {
     /// `rtnl_lock()`. Sleeps; the guard unlocks.
     pub(crate) fn lock() -> RtnlGuard {
-        // SAFETY: Callable from any context that may sleep; dropping the guard unlocks.
+        // SAFETY: `rtnl_lock()` takes the mutex `rtnl_mutex` in process context, which the driver's system calls, its
+        // module functions and its link operations run in; the guard releases it.
         unsafe { bindings::rtnl_lock() };
         // INVARIANT: RTNL was taken just now, and is released when the guard is dropped.
         RtnlGuard(Rtnl(NotThreadSafe))

@@ -22,7 +22,7 @@ use core::{
 
 /// The room in front of a packet that drivers leave if nobody asks for more, in bytes (`NET_SKB_PAD`).
 pub(crate) fn default_headroom() -> u32 {
-    // SAFETY: A constant.
+    // SAFETY: NET_SKB_PAD is a constant; the shim takes no argument.
     let bytes = unsafe { bindings::netkit_rs_net_skb_pad() };
     bytes as u32
 }
@@ -40,7 +40,7 @@ impl SkBuff {
     /// `skb` must be a valid packet that the caller owns; the value owns it from now on.
     #[inline(always)]
     pub(crate) unsafe fn from_raw(skb: *mut bindings::sk_buff) -> Self {
-        // SAFETY: A valid pointer is not null.
+        // SAFETY: By the function's safety requirement the pointer is valid, so it is not null.
         // INVARIANT: By the function's safety requirement.
         Self(unsafe { NonNull::new_unchecked(skb) })
     }
@@ -59,7 +59,7 @@ impl SkBuff {
     /// The length of the packet in bytes.
     #[inline(always)]
     pub(crate) fn len(&self) -> u32 {
-        // SAFETY: The packet is valid.
+        // SAFETY: By the type invariant the packet is valid; nobody else writes `skb->len`.
         unsafe { self.0.as_ref().len }
     }
 
@@ -68,7 +68,8 @@ impl SkBuff {
     /// None, and the packet is freed, if it is shorter than a header or memory is short.
     #[inline(always)]
     pub(crate) fn into_frame(mut self) -> Option<Frame> {
-        // SAFETY: The packet is valid.
+        // SAFETY: By the type invariant the packet is valid and not shared (`skb->users` is 1), which
+        // `pskb_expand_head()` behind `pskb_may_pull()` insists on.
         if !unsafe { bindings::netkit_rs_pskb_may_pull(self.as_ptr(), bindings::ETH_HLEN) } {
             return None;
         }
@@ -80,7 +81,7 @@ impl SkBuff {
 impl Drop for SkBuff {
     #[inline(always)]
     fn drop(&mut self) {
-        // SAFETY: The packet is valid and owned.
+        // SAFETY: By the type invariant the packet is valid and owned: `kfree_skb()` drops the owner's reference.
         unsafe { bindings::netkit_rs_kfree_skb(self.as_ptr()) };
     }
 }
@@ -100,14 +101,16 @@ impl Frame {
 
     #[inline(always)]
     fn fields(&mut self) -> *mut bindings::sk_buff__bindgen_ty_4__bindgen_ty_1 {
-        // SAFETY: The packet is valid; the union's only other member is the same struct by its name.
+        // SAFETY: By the type invariant the packet is valid; `headers` and the anonymous struct are one by
+        // `struct_group()` in `struct sk_buff`.
         unsafe { (&raw mut (*self.as_ptr()).__bindgen_anon_4).cast() }
     }
 
     /// Copies what of the packet user space still owns (`skb_orphan_frags(GFP_ATOMIC)`). False if memory is short.
     #[inline(always)]
     pub(crate) fn orphan_frags(&mut self) -> bool {
-        // SAFETY: The packet is valid.
+        // SAFETY: By the type invariant the packet is valid and owned; `skb_orphan_frags()` replaces its frags by
+        // copies (`skb_copy_ubufs()`).
         let err =
             unsafe { bindings::netkit_rs_skb_orphan_frags(self.as_ptr(), bindings::GFP_ATOMIC) };
         err == 0
@@ -117,35 +120,37 @@ impl Frame {
     /// (`skb_scrub_packet(false)`).
     #[inline(always)]
     pub(crate) fn scrub(&mut self) {
-        // SAFETY: The packet is valid.
+        // SAFETY: By the type invariant the packet is valid and owned; `skb_scrub_packet()` drops what it refers to,
+        // and touches no data.
         unsafe { bindings::skb_scrub_packet(self.as_ptr(), false) };
     }
 
     /// Keeps netfilter's egress hook from seeing the packet twice (`nf_skip_egress(true)`).
     #[inline(always)]
     pub(crate) fn skip_egress(&mut self) {
-        // SAFETY: The packet is valid.
+        // SAFETY: By the type invariant the packet is valid and owned; `nf_skip_egress()` writes one of its bits.
         unsafe { bindings::netkit_rs_nf_skip_egress(self.as_ptr(), true) };
     }
 
     /// `skb_clear_tstamp()`.
     #[inline(always)]
     pub(crate) fn clear_tstamp(&mut self) {
-        // SAFETY: The packet is valid.
+        // SAFETY: By the type invariant the packet is valid and owned; `skb_clear_tstamp()` writes its `tstamp`.
         unsafe { bindings::netkit_rs_skb_clear_tstamp(self.as_ptr()) };
     }
 
     /// `skb->priority`.
     #[inline(always)]
     pub(crate) fn set_priority(&mut self, priority: u32) {
-        // SAFETY: The packet is valid and owned.
+        // SAFETY: By the type invariant the packet is valid and owned, and so is `skb->priority`.
         unsafe { (*self.fields()).priority = priority };
     }
 
     /// `skb->mark`.
     #[inline(always)]
     pub(crate) fn set_mark(&mut self, mark: u32) {
-        // SAFETY: The packet is valid and owned; the union holds plain numbers.
+        // SAFETY: By the type invariant the packet is valid and owned; `mark` and `reserved_tailroom`, which share a
+        // word, are plain numbers.
         unsafe { (*self.fields()).__bindgen_anon_4.mark = mark };
     }
 
@@ -155,12 +160,14 @@ impl Frame {
     /// The packet must not outlive the device, which holds as long as the read-side lock does.
     #[inline(always)]
     pub(crate) fn enter(mut self, dev: &NetDevice, _read_side: &impl ReadSide) -> Arrival {
-        // SAFETY: The packet is valid; the header that is found and read is linear by the type invariant.
+        // SAFETY: The packet is valid; the header that `skb_reset_mac_header()` finds and `eth_skb_pkt_type()` reads is
+        // linear by the type invariant.
         unsafe {
             bindings::netkit_rs_skb_reset_mac_header(self.as_ptr());
             bindings::netkit_rs_eth_skb_pkt_type(self.as_ptr(), dev.as_ptr());
         }
-        // SAFETY: The packet is valid and owned.
+        // SAFETY: By the type invariant the packet is valid and owned. It is on no queue, so that `dev` is what its
+        // union with `dev_scratch` holds.
         unsafe {
             (*self.as_ptr())
                 .__bindgen_anon_1
@@ -191,7 +198,8 @@ impl Arrival {
     /// stack as received by its device (`__netif_rx()`). False if the stack had no room; then it freed it.
     #[inline(always)]
     pub(crate) fn receive(mut self, _read_side: &impl ReadSide) -> bool {
-        // SAFETY: The packet is valid; the pull checks the length, and the header stays in the buffer.
+        // SAFETY: By the type invariant ETH_HLEN linear bytes lie behind `mac_header`; `skb_pull_inline()` checks
+        // `skb->len`, and leaves the header in the buffer for `skb_postpull_rcsum()`.
         unsafe {
             bindings::netkit_rs_eth_skb_pull_mac(self.as_ptr());
             let header = bindings::netkit_rs_eth_hdr(self.as_ptr());
@@ -201,7 +209,8 @@ impl Arrival {
                 bindings::ETH_HLEN,
             );
         }
-        // SAFETY: The packet is valid and given away; xmit runs with bottom halves disabled.
+        // SAFETY: By the type invariant the packet is valid, and it is given away: `__netif_rx()` frees what it does
+        // not queue. It wants bottom halves disabled (its `lockdep_assert_once()`), which senders have.
         let verdict = unsafe { bindings::__netif_rx(self.0.into_raw()) };
         verdict == bindings::NET_RX_SUCCESS as i32
     }

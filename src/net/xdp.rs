@@ -54,7 +54,8 @@ impl PoolSetup<'_> {
         let dev = queue.device();
         let mut request = *self.0;
         request.__bindgen_anon_1.xsk.queue_id = queue.index() as u16;
-        // SAFETY: The device is valid, and its operations do not change.
+        // SAFETY: By the invariant of `RxQueue` the device is valid; its driver sets `netdev_ops`, a table of
+        // constants, before `register_netdevice()`.
         let ndo_bpf = unsafe { (*(*dev.as_ptr()).netdev_ops).ndo_bpf }.ok_or(EOPNOTSUPP)?;
         // SAFETY: The device is valid, its lock is held, and RTNL by the caller of the callback that got the
         // request; the pool in it is valid meanwhile.
@@ -65,20 +66,23 @@ impl PoolSetup<'_> {
 impl NetDevice {
     /// Whether the driver has all operations for sockets in zero-copy mode.
     pub(crate) fn has_xsk_operations(&self) -> bool {
-        // SAFETY: The device is valid, and its operations do not change.
+        // SAFETY: By the type invariant the device is valid; its driver sets `netdev_ops`, a table of constants,
+        // before `register_netdevice()`.
         let ops = unsafe { &*(*self.as_ptr()).netdev_ops };
         ops.ndo_bpf.is_some() && ops.ndo_xdp_xmit.is_some() && ops.ndo_xsk_wakeup.is_some()
     }
 
     /// Whether the device can serve sockets in zero-copy mode right now.
     pub(crate) fn has_xsk_features(&self, _lock: &LockGuard<'_>) -> bool {
-        // SAFETY: The device is valid, and its lock held.
+        // SAFETY: By the type invariant the device is valid; `xdp_set_features_flag_locked()` changes `xdp_features`
+        // under the lock that `_lock` shows.
         unsafe { (*self.as_ptr()).xdp_features & ACT_XSK == ACT_XSK }
     }
 
     /// Channels that memory providers need (`dev_get_min_mp_channel_count()`).
     pub(crate) fn min_mp_channel_count(&self, _lock: &LockGuard<'_>) -> u32 {
-        // SAFETY: The device is valid, and its lock held.
+        // SAFETY: By the type invariant the device is valid; `dev_get_min_mp_channel_count()` asserts the lock that
+        // `_lock` shows.
         unsafe { bindings::dev_get_min_mp_channel_count(self.as_ptr()) }
     }
 }
@@ -114,9 +118,12 @@ impl RxQueue<'_> {
     /// Wakes the driver of the queue up (`ndo_xsk_wakeup`).
     pub(crate) fn xsk_wakeup(&self, flags: u32) -> Result {
         let dev = self.device();
-        // SAFETY: The device is valid, and its operations do not change.
+        // SAFETY: By the invariant of `RxQueue` the device is valid; its driver sets `netdev_ops`, a table of
+        // constants, before `register_netdevice()`.
         let wakeup = unsafe { (*(*dev.as_ptr()).netdev_ops).ndo_xsk_wakeup }.ok_or(EOPNOTSUPP)?;
-        // SAFETY: The device is valid, and has this queue; callable in any context.
+        // SAFETY: By the invariant of `RxQueue` the device is valid and has this queue. `xsk_wakeup()` in
+        // net/xdp/xsk.c calls `ndo_xsk_wakeup` under RCU, from system calls and softirq alike, which is where this
+        // callback was called from.
         to_result(unsafe { wakeup(dev.as_ptr(), self.index(), flags) })
     }
 }
@@ -124,7 +131,8 @@ impl RxQueue<'_> {
 impl<T: LinkDriver> NewDevice<'_, T> {
     /// The device takes sockets in zero-copy mode (`xdp_set_features_flag(NETDEV_XDP_ACT_XSK)`).
     pub(crate) fn announce_xsk(&self) {
-        // SAFETY: The device is valid, and not registered.
+        // SAFETY: By the type invariant the device is valid and not registered: `xdp_set_features_flag()` takes its
+        // lock and tells nobody.
         unsafe { bindings::xdp_set_features_flag(self.as_ptr(), ACT_XSK) };
     }
 }

@@ -41,23 +41,14 @@ impl AsFd for Link {
 }
 
 impl Link {
-    fn from_fd(fd: OwnedFd) -> Answer<Self> {
+    /// A link of any kind.
+    pub fn from_fd(fd: OwnedFd) -> Answer<Self> {
         let id = info(fd.as_fd())?.id;
         Ok(Self { fd, id })
     }
 
     pub fn create(prog: impl AsFd, ifindex: u32, hook: u32, place: Place) -> Answer<Self> {
-        let mut opts = libbpf_sys::bpf_link_create_opts {
-            sz: size_of::<libbpf_sys::bpf_link_create_opts>() as _,
-            flags: place.flags,
-            ..Default::default()
-        };
-        opts.__bindgen_anon_1.netkit.relative_fd = place.relative;
-        opts.__bindgen_anon_1.netkit.expected_revision = place.revision;
-        let fd = prog.as_fd().as_raw_fd();
-        // SAFETY: the options outlive the call.
-        let fd = unsafe { libbpf_sys::bpf_link_create(fd, ifindex as i32, hook, &opts) };
-        Self::from_fd(check_fd(fd)?)
+        Self::from_fd(create_fd(prog, ifindex, hook, place)?)
     }
 
     pub fn by_id(id: u32) -> Answer<Self> {
@@ -103,6 +94,21 @@ impl Link {
     pub fn fdinfo(&self) -> std::io::Result<String> {
         fs::read_to_string(format!("/proc/self/fdinfo/{}", self.fd.as_raw_fd()))
     }
+}
+
+/// Creates a link and answers its bare descriptor: nothing is asked about it.
+pub fn create_fd(prog: impl AsFd, ifindex: u32, hook: u32, place: Place) -> Answer<OwnedFd> {
+    let mut opts = libbpf_sys::bpf_link_create_opts {
+        sz: size_of::<libbpf_sys::bpf_link_create_opts>() as _,
+        flags: place.flags,
+        ..Default::default()
+    };
+    opts.__bindgen_anon_1.netkit.relative_fd = place.relative;
+    opts.__bindgen_anon_1.netkit.expected_revision = place.revision;
+    let fd = prog.as_fd().as_raw_fd();
+    // SAFETY: the options outlive the call.
+    let fd = unsafe { libbpf_sys::bpf_link_create(fd, ifindex as i32, hook, &opts) };
+    check_fd(fd)
 }
 
 fn c_path(path: &Path) -> Answer<CString> {

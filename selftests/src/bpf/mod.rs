@@ -9,6 +9,7 @@ pub mod link;
 pub mod mprog;
 pub mod probe;
 pub mod prog;
+pub mod steer;
 
 use std::os::fd::FromRawFd;
 use std::os::fd::OwnedFd;
@@ -36,4 +37,19 @@ fn check_fd(ret: i32) -> Answer<OwnedFd> {
     let fd = check(ret)?;
     // SAFETY: bpf(2) has just made this descriptor for us; nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// An array map.
+pub fn array_map(value_size: u32, max_entries: u32) -> Answer<OwnedFd> {
+    // SAFETY: no name and no options; the other arguments are numbers.
+    check_fd(unsafe {
+        libbpf_sys::bpf_map_create(
+            libbpf_sys::BPF_MAP_TYPE_ARRAY,
+            std::ptr::null(),
+            4,
+            value_size,
+            max_entries,
+            std::ptr::null(),
+        )
+    })
 }

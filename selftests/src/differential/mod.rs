@@ -6,9 +6,9 @@
 //! told as things that must be the same on both drivers. Where they are not, the
 //! sequence is shortened for as long as a difference remains.
 
-mod op;
+pub mod op;
 mod shrink;
-mod world;
+pub mod world;
 
 use std::rc::Rc;
 
@@ -50,11 +50,7 @@ impl Plan {
     }
 
     fn operations(&self, number: u32) -> Result<Vec<Op>> {
-        let mut seed = [0; 32];
-        seed[..8].copy_from_slice(&self.seed.to_le_bytes());
-        seed[8..12].copy_from_slice(&number.to_le_bytes());
-        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
-        let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+        let mut runner = random(self.seed, number.into());
         let rest = self.steps.saturating_sub(1) as usize;
         let tree = (op::pair(), vec(op::any(), rest))
             .new_tree(&mut runner)
@@ -71,8 +67,17 @@ impl Plan {
     }
 }
 
+/// What sequence `number` of a seed is drawn from.
+pub fn random(seed: u64, number: u64) -> TestRunner {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    bytes[8..16].copy_from_slice(&number.to_le_bytes());
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    TestRunner::new_with_rng(Config::default(), rng)
+}
+
 /// A test that runs these operations.
-fn test(name: String, ops: Vec<Op>) -> Test {
+pub fn test(name: String, ops: Vec<Op>) -> Test {
     Test {
         name,
         needs: Needs::AnyDriver,

@@ -201,7 +201,7 @@ fn create() -> impl Strategy<Value = Op> {
         })
 }
 
-fn device() -> impl Strategy<Value = Device> {
+pub fn device() -> impl Strategy<Value = Device> {
     let named = (
         0..NAMESPACES,
         select(vec![NAMES[0], NAMES[1], "lo", "none"]),
@@ -216,11 +216,11 @@ fn device() -> impl Strategy<Value = Device> {
 }
 
 /// One of the programs; the first, whose type is wrong, less often.
-fn prog() -> impl Strategy<Value = usize> {
+pub fn prog() -> impl Strategy<Value = usize> {
     prop_oneof![1 => Just(0), 14 => 1..PROGS]
 }
 
-fn hook() -> impl Strategy<Value = u32> {
+pub fn hook() -> impl Strategy<Value = u32> {
     prop_oneof![8 => Just(bpf::PRIMARY), 6 => Just(bpf::PEER), 1 => Just(0)]
 }
 
@@ -281,7 +281,7 @@ fn anything_goes() -> impl Strategy<Value = (u32, Relative, Option<usize>)> {
 
 /// netkit's own attributes: each with values around what it may be, and now and then
 /// with a payload that it cannot have, or of a type that there is not.
-fn data_attrs() -> impl Strategy<Value = Vec<Raw>> {
+pub fn data_attrs() -> impl Strategy<Value = Vec<Raw>> {
     let of = |kind: u16, values: Vec<u32>| {
         select(values).prop_map(move |value| Raw {
             kind,
@@ -321,7 +321,7 @@ fn data_attrs() -> impl Strategy<Value = Vec<Raw>> {
 }
 
 /// Attributes that every device has.
-fn link_attrs() -> impl Strategy<Value = Vec<Raw>> {
+pub fn link_attrs() -> impl Strategy<Value = Vec<Raw>> {
     let name = prop_oneof![6 => select(&NAMES[..]), 1 => select(vec!["", "a/b", "nk%d", "much-too-long-a-name"])]
         .prop_map(|name| Raw {
             kind: libc::IFLA_IFNAME,

@@ -6,23 +6,25 @@
 
 use anyhow::Result;
 
-use super::test;
-use super::Op;
 use crate::module;
 use crate::runner;
 use crate::runner::Settings;
 use crate::runner::Sightings;
+use crate::tests::Test;
+
+/// Makes a test of operations.
+type Make<O> = fn(String, Vec<O>) -> Test;
 
 /// Shortens `ops`, whose outcome differs between the drivers. The module is not loaded.
-pub fn shortest(ops: Vec<Op>, settings: &Settings) -> Result<Vec<Op>> {
+pub fn shortest<O: Clone>(ops: Vec<O>, test: Make<O>, settings: &Settings) -> Result<Vec<O>> {
     let mut ops = ops;
     let mut part = ops.len().div_ceil(2);
     while part > 0 {
-        let candidates: Vec<Vec<Op>> = (0..ops.len().div_ceil(part))
+        let candidates: Vec<Vec<O>> = (0..ops.len().div_ceil(part))
             .map(|number| without(&ops, number * part, part))
             .filter(|candidate| !candidate.is_empty())
             .collect();
-        match first_difference(&candidates, settings)? {
+        match first_difference(&candidates, test, settings)? {
             Some(shorter) => {
                 ops = candidates[shorter].clone();
                 part = part.min(ops.len().div_ceil(2));
@@ -34,21 +36,29 @@ pub fn shortest(ops: Vec<Op>, settings: &Settings) -> Result<Vec<Op>> {
     Ok(ops)
 }
 
-fn without(ops: &[Op], start: usize, count: usize) -> Vec<Op> {
+fn without<O: Clone>(ops: &[O], start: usize, count: usize) -> Vec<O> {
     let end = ops.len().min(start + count);
     [&ops[..start], &ops[end..]].concat()
 }
 
-fn first_difference(candidates: &[Vec<Op>], settings: &Settings) -> Result<Option<usize>> {
-    let on_c = outcomes(candidates, settings)?;
+fn first_difference<O: Clone>(
+    candidates: &[Vec<O>],
+    test: Make<O>,
+    settings: &Settings,
+) -> Result<Option<usize>> {
+    let on_c = outcomes(candidates, test, settings)?;
     module::load(&settings.module)?;
-    let on_rust = outcomes(candidates, settings);
+    let on_rust = outcomes(candidates, test, settings);
     module::unload()?;
     Ok(on_c.iter().zip(on_rust?).position(|(c, rust)| *c != rust))
 }
 
-fn outcomes(candidates: &[Vec<Op>], settings: &Settings) -> Result<Vec<Sightings>> {
-    let one = |ops: &Vec<Op>| {
+fn outcomes<O: Clone>(
+    candidates: &[Vec<O>],
+    test: Make<O>,
+    settings: &Settings,
+) -> Result<Vec<Sightings>> {
+    let one = |ops: &Vec<O>| {
         let outcome = runner::run(&test("shrinking".into(), ops.clone()), settings)?;
         Ok(outcome.same)
     };
@@ -58,6 +68,7 @@ fn outcomes(candidates: &[Vec<Op>], settings: &Settings) -> Result<Vec<Sightings
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::differential::Op;
 
     #[test]
     fn a_part_is_left_out_and_the_rest_stays_in_order() {

@@ -44,8 +44,10 @@ const NO_FD: u32 = 9999;
 const NO_ID: u32 = u32::MAX - 1;
 
 /// Attributes of a dump that the background settles, or that count time and traffic.
-const UNSTEADY: [u16; 6] = [
+const UNSTEADY: [u16; 7] = [
     libc::IFLA_QDISC,
+    // Its program's id.
+    libc::IFLA_XDP,
     libc::IFLA_OPERSTATE,
     libc::IFLA_STATS,
     libc::IFLA_STATS64,
@@ -76,14 +78,14 @@ pub fn run(ctx: &Ctx, ops: &[Op]) -> Result<()> {
     Ok(())
 }
 
-struct World {
+pub struct World {
     spaces: Vec<Ns>,
     progs: Vec<Prog>,
     links: Vec<Option<Link>>,
 }
 
 impl World {
-    fn new(ctx: &Ctx) -> Result<Self> {
+    pub fn new(ctx: &Ctx) -> Result<Self> {
         let mut spaces = vec![ctx.host.clone()];
         while spaces.len() < NAMESPACES {
             spaces.push(ctx.ns()?);
@@ -102,8 +104,39 @@ impl World {
         })
     }
 
+    pub fn spaces(&self) -> &[Ns] {
+        &self.spaces
+    }
+
+    pub fn prog(&self, slot: usize) -> Option<&Prog> {
+        self.progs.get(slot)
+    }
+
+    pub fn link(&self, slot: usize) -> Option<&Link> {
+        self.links.get(slot)?.as_ref()
+    }
+
+    /// Holds a link in a slot, in the place of what was there.
+    pub fn keep(&mut self, slot: usize, link: Link) {
+        self.links[slot] = Some(link);
+    }
+
+    pub fn space_of(&self, device: &Device) -> &Ns {
+        self.find(device).0
+    }
+
+    pub fn index_of(&self, device: &Device) -> u32 {
+        self.find(device).1
+    }
+
+    /// The revision of a device's programs; 1, as at the beginning, where it cannot be asked.
+    pub fn revision(&self, device: &Device, hook: u32) -> u64 {
+        let revision = self.bpf(device, |index| Ok(mprog::query(index, hook)?.revision));
+        revision.unwrap_or(1)
+    }
+
     /// Does one step and puts its outcome into words.
-    fn step(&mut self, op: &Op) -> String {
+    pub fn step(&mut self, op: &Op) -> String {
         match op {
             Op::Create {
                 ns,
@@ -284,14 +317,14 @@ impl World {
         self.links[slot].as_ref().map_or("no link".into(), f)
     }
 
-    fn prog_name(&self, id: u32) -> String {
+    pub fn prog_name(&self, id: u32) -> String {
         let slot = self.progs.iter().position(|prog| prog.id == id);
         slot.map_or(format!("id {}", if id == 0 { "0" } else { "?" }), |slot| {
             format!("prog {slot}")
         })
     }
 
-    fn link_name(&self, id: u32) -> String {
+    pub fn link_name(&self, id: u32) -> String {
         let slot = self.links.iter().flatten().position(|link| link.id == id);
         slot.map_or(if id == 0 { "-" } else { "?" }.into(), |slot| {
             format!("link {slot}")
@@ -330,7 +363,7 @@ impl World {
     }
 
     /// All netkit devices, attribute by attribute.
-    fn devices(&self) -> Result<String> {
+    pub fn devices(&self) -> Result<String> {
         let mut text = String::new();
         for (number, ns) in self.spaces.iter().enumerate() {
             for link in netkit::devices(ns)? {

@@ -60,6 +60,7 @@ mod create;
 mod delete;
 mod forward;
 mod invalid;
+mod lengths;
 mod lease;
 mod limits;
 mod links;
@@ -70,8 +71,10 @@ mod packet;
 mod policy;
 mod query;
 mod redirect;
+mod rights;
 mod room;
 mod scrub;
+mod shapes;
 mod show;
 mod single;
 mod stacked;
@@ -92,6 +95,7 @@ pub fn all() -> Vec<Test> {
         change::tests(),
         delete::tests(),
         users::tests(),
+        rights::tests(),
         show::tests(),
         policy::tests(),
         forward::tests(),
@@ -99,6 +103,8 @@ pub fn all() -> Vec<Test> {
         verdict::tests(),
         scrub::tests(),
         packet::tests(),
+        lengths::tests(),
+        shapes::tests(),
         redirect::tests(),
         stacked::tests(),
         xdp::tests(),

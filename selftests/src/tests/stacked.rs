@@ -2,15 +2,7 @@
 //! Pairs among other devices: ports of a bridge, under macvlan, with a queueing
 //! discipline, and behind tc's redirect of packets that have no Ethernet header.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::fd::AsRawFd;
-use std::process::Command;
-
-use anyhow::ensure;
-use anyhow::Context;
 use anyhow::Result;
-use nix::errno::Errno;
 
 use crate::bpf::mprog;
 use crate::bpf::mprog::Place;
@@ -19,6 +11,8 @@ use crate::bpf::PRIMARY;
 use crate::check;
 use crate::ctx::Ctx;
 use crate::ctx::POD4;
+use crate::inject::tc;
+use crate::inject::Tun;
 use crate::netkit::Spec;
 use crate::nl::attr::Attrs;
 use crate::nl::link::ifinfomsg;
@@ -33,14 +27,6 @@ tests![
     queueing_discipline,
     packets_shorter_than_a_header,
 ];
-
-fn tc(args: &str) -> Result<()> {
-    let output = Command::new("tc").args(args.split(' ')).output();
-    let output = output.context("running tc")?;
-    let errors = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "tc {args}: {errors}");
-    Ok(())
-}
 
 fn bridge_between_pods(t: &Ctx) -> Result<()> {
     let bridge = t.host.add_device("br0", "bridge")?;
@@ -105,51 +91,25 @@ fn queueing_discipline(t: &Ctx) -> Result<()> {
     traffic::udp_exchange(&duo.host, &duo.pod, POD4.into(), 1000)
 }
 
-/// A tun device without Ethernet headers, and a writer of its packets.
-fn tun() -> Result<std::fs::File> {
-    const IFF_TUN: i16 = 1;
-    // Its device node comes with the driver.
-    let loaded = Command::new("modprobe").arg("tun").status();
-    let loaded = loaded.context("running modprobe")?;
-    ensure!(loaded.success(), "modprobe tun: {loaded}");
-    let tun = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/net/tun")
-        .context("/dev/net/tun")?;
-    // SAFETY: an all-zero ifreq is valid.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, from) in request.ifr_name.iter_mut().zip(b"tun0") {
-        *to = *from as libc::c_char;
-    }
-    request.ifr_ifru.ifru_flags = IFF_TUN;
-    // SAFETY: the descriptor is open and the request outlives the call.
-    let ret = unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETIFF, &request) };
-    Errno::result(ret).context("TUNSETIFF")?;
-    Ok(tun)
-}
-
 /// Below fourteen bytes there is nothing to pull: dropped before any program runs.
 fn packets_shorter_than_a_header(t: &Ctx) -> Result<()> {
     let duo = t.duo(Spec::l2())?;
     let mut probes = Probes::load(1)?;
     mprog::attach(probes.fd(0)?, duo.pair.primary, PRIMARY, Place::default())?;
-    let mut tun = tun()?;
+    let mut tun = Tun::open()?;
     t.host.up(t.host.link("tun0")?.index)?;
     tc("qdisc add dev tun0 clsact")?;
     tc("filter add dev tun0 ingress matchall action mirred egress redirect dev nk0")?;
     let before = duo.host.stats(duo.pair.primary)?;
     for len in [1usize, 8, 13] {
-        // struct tun_pi: flags, then the protocol.
-        let packet = [[0, 0, 8, 0].as_slice(), &vec![0x45; len]].concat();
-        tun.write_all(&packet).context("writing to tun0")?;
+        tun.write(libc::ETH_P_IP as u16, &vec![0x45; len])?;
     }
     let counted = || -> Result<Stats> { Ok(duo.host.stats(duo.pair.primary)?.since(&before)) };
     check::soon("three drops", || Ok(counted()?.tx_dropped == 3))?;
     check::equal("sent", counted()?.tx_packets, 0)?;
     check::equal("program ran", probes.seen(0)?.count, 0)?;
     // One more byte is a header, whatever stands in it.
-    tun.write_all(&[[0, 0, 8, 0].as_slice(), &[0x45; 14]].concat())?;
+    tun.write(libc::ETH_P_IP as u16, &[0x45; 14])?;
     check::soon("the next one goes", || Ok(probes.seen(0)?.count == 1))?;
     t.same("counted", format!("{:?}", counted()?));
     Ok(())

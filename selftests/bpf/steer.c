@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * One program that does to every packet, whatever it is, what the test has asked
+ * for: a verdict of any number, or a redirect by one of the helpers.
+ */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+enum way {
+	WAY_VERDICT,
+	WAY_EGRESS,
+	WAY_INGRESS,
+	WAY_PEER,
+	WAY_NEIGH,
+	WAY_CLONE,
+};
+
+char LICENSE[] SEC("license") = "GPL";
+
+struct order {
+	__u32 way;
+	__u32 ifindex;
+	__s32 verdict;
+	__u32 count;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct order);
+} order SEC(".maps");
+
+SEC("classifier")
+int steer(struct __sk_buff *skb)
+{
+	__u32 zero = 0;
+	struct order *to = bpf_map_lookup_elem(&order, &zero);
+
+	if (!to)
+		return -1;
+	to->count++;
+	switch (to->way) {
+	case WAY_EGRESS:
+		return bpf_redirect(to->ifindex, 0);
+	case WAY_INGRESS:
+		return bpf_redirect(to->ifindex, BPF_F_INGRESS);
+	case WAY_PEER:
+		return bpf_redirect_peer(to->ifindex, 0);
+	case WAY_NEIGH:
+		return bpf_redirect_neigh(to->ifindex, NULL, 0, 0);
+	case WAY_CLONE:
+		return bpf_clone_redirect(skb, to->ifindex, 0);
+	}
+	return to->verdict;
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The program of `bpf/steer.c`: it does with every packet what it is told.
+
+use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
+use std::os::fd::BorrowedFd;
+
+use anyhow::anyhow;
+use anyhow::Context;
+use anyhow::Result;
+use aya::include_bytes_aligned;
+use aya::maps::Array;
+use aya::programs::SchedClassifier;
+use aya::Ebpf;
+use aya::EbpfLoader;
+
+use super::check;
+use super::Answer;
+
+/// What to do (`enum way`), and where to send it.
+#[derive(Clone, Copy, Debug)]
+pub enum Order {
+    Verdict(i32),
+    Egress(u32),
+    Ingress(u32),
+    Peer(u32),
+    Neigh(u32),
+    Clone(u32),
+}
+
+/// `struct order` of bpf/steer.c.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Raw {
+    way: u32,
+    ifindex: u32,
+    verdict: i32,
+    count: u32,
+}
+
+// SAFETY: a struct of plain integers without padding, valid in every bit pattern.
+unsafe impl aya::Pod for Raw {}
+
+pub struct Steer(Ebpf);
+
+impl Steer {
+    pub fn load() -> Result<Self> {
+        let bytes = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/steer.o"));
+        let mut object = EbpfLoader::new().btf(None).load(bytes)?;
+        let program = object.program_mut("steer").context("no program")?;
+        let program: &mut SchedClassifier = program.try_into()?;
+        program.load().context("loading steer")?;
+        Ok(Self(object))
+    }
+
+    /// From the next packet on; counts from 0 again.
+    pub fn order(&mut self, order: Order) -> Result<()> {
+        let (way, ifindex, verdict) = match order {
+            Order::Verdict(verdict) => (0, 0, verdict),
+            Order::Egress(ifindex) => (1, ifindex, 0),
+            Order::Ingress(ifindex) => (2, ifindex, 0),
+            Order::Peer(ifindex) => (3, ifindex, 0),
+            Order::Neigh(ifindex) => (4, ifindex, 0),
+            Order::Clone(ifindex) => (5, ifindex, 0),
+        };
+        let map = self.0.map_mut("order").ok_or_else(|| anyhow!("no map"))?;
+        let raw = Raw {
+            way,
+            ifindex,
+            verdict,
+            count: 0,
+        };
+        Ok(Array::<_, Raw>::try_from(map)?.set(0, raw, 0)?)
+    }
+
+    /// How many packets it has seen since the last order.
+    pub fn count(&self) -> Result<u32> {
+        let map = self.0.map("order").ok_or_else(|| anyhow!("no map"))?;
+        Ok(Array::<_, Raw>::try_from(map)?.get(&0, 0)?.count)
+    }
+
+    pub fn fd(&self) -> Result<BorrowedFd<'_>> {
+        let program = self.0.program("steer").context("no program")?;
+        let program: &SchedClassifier = program.try_into()?;
+        Ok(program.fd()?.as_fd())
+    }
+
+    /// Runs it on one packet (BPF_PROG_TEST_RUN) and answers what it returned.
+    pub fn test_run(&self, packet: &[u8]) -> Answer<u32> {
+        let fd = self.fd().map_err(|_| nix::errno::Errno::EBADF)?;
+        let mut opts = libbpf_sys::bpf_test_run_opts {
+            sz: size_of::<libbpf_sys::bpf_test_run_opts>() as _,
+            data_in: packet.as_ptr().cast(),
+            data_size_in: packet.len() as u32,
+            repeat: 1,
+            ..Default::default()
+        };
+        // SAFETY: the packet outlives the call with its true length, and nothing is to be written back.
+        check(unsafe { libbpf_sys::bpf_prog_test_run_opts(fd.as_raw_fd(), &mut opts) })?;
+        Ok(opts.retval)
+    }
+}

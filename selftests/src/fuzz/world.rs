@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a sequence of the fuzzer works on, and how its outcome is put into words.
+//!
+//! The differential part's world, with sockets that send anything, memory that may be
+//! pointed at, and descriptors of the wrong kind.
+
+use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
+use std::os::fd::FromRawFd;
+use std::os::fd::OwnedFd;
+
+use anyhow::Context;
+use anyhow::Result;
+use nix::errno::Errno;
+
+use super::arena::Arena;
+use super::arena::Spot;
+use super::arena::PAGE;
+use super::call;
+use super::call::Call;
+use super::call::Place;
+use super::call::Thing;
+use super::call::Word;
+use super::message::Names;
+use super::op::Op;
+use super::request::Family;
+use super::socket::Wild;
+use crate::bpf;
+use crate::bpf::link::Link;
+use crate::bpf::mprog;
+use crate::bpf::prog::Prog;
+use crate::ctx::Ctx;
+use crate::differential::op::Device;
+use crate::differential::op::Revision;
+use crate::differential::world;
+
+/// How often all devices are compared, in steps.
+const LOOK: usize = 20;
+/// The index of every namespace's first device.
+const LOOPBACK: u32 = 1;
+/// Ids and descriptors that nothing has.
+const NO_FD: u32 = 9999;
+const NO_ID: u32 = u32::MAX - 1;
+/// More than any descriptor of a test.
+const LARGE_ID: u32 = 128;
+
+/// Runs a sequence and tells each step.
+pub fn compare(ctx: &Ctx, ops: &[Op]) -> Result<()> {
+    let mut world = World::new(ctx)?;
+    for (number, op) in ops.iter().enumerate() {
+        let mut outcome = world.step(op);
+        if number % LOOK == LOOK - 1 || number + 1 == ops.len() {
+            outcome += "\n";
+            outcome += &world.base.devices()?;
+        }
+        ctx.same(&format!("step {number:03} {op:?}"), outcome);
+    }
+    Ok(())
+}
+
+/// Runs a sequence for what it may break.
+pub fn endure(ctx: &Ctx, ops: &[Op]) -> Result<()> {
+    let mut world = World::new(ctx)?;
+    for op in ops {
+        world.step(op);
+    }
+    Ok(())
+}
+
+struct World {
+    base: world::World,
+    sockets: Vec<Sockets>,
+    netdev: u16,
+    ethtool: u16,
+    arena: Arena,
+    map: OwnedFd,
+    socket: OwnedFd,
+    foreign: Link,
+}
+
+struct Sockets {
+    route: Wild,
+    generic: Wild,
+}
+
+impl World {
+    fn new(ctx: &Ctx) -> Result<Self> {
+        large_ids().context("using up small ids")?;
+        let base = world::World::new(ctx)?;
+        let mut sockets = Vec::new();
+        for ns in base.spaces() {
+            let opened = ns.run(|| {
+                Ok(Sockets {
+                    route: Wild::route()?,
+                    generic: Wild::generic()?,
+                })
+            });
+            sockets.push(opened?);
+        }
+        let netdev = sockets[0].generic.family("netdev")?;
+        let ethtool = sockets[0].generic.family("ethtool")?;
+        let prog = base.prog(1).context("a program")?;
+        let place = mprog::Place::default();
+        let foreign = Link::create(prog, LOOPBACK, bpf::TCX_INGRESS, place);
+        Ok(Self {
+            sockets,
+            netdev,
+            ethtool,
+            arena: Arena::new().context("memory")?,
+            map: bpf::array_map(4, 1).context("a map")?,
+            socket: std::net::UdpSocket::bind("127.0.0.1:0")?.into(),
+            foreign: foreign.context("a tcx link")?,
+            base,
+        })
+    }
+
+    fn step(&mut self, op: &Op) -> String {
+        match op {
+            Op::Plain(op) => self.base.step(op),
+            Op::Request(request) => {
+                let sockets = &self.sockets[request.space];
+                let (socket, family) = match request.family {
+                    Family::Route => (&sockets.route, 0),
+                    Family::Netdev => (&sockets.generic, self.netdev),
+                    Family::Ethtool => (&sockets.generic, self.ethtool),
+                };
+                socket.send(&request.bytes(self, family))
+            }
+            Op::Call(call) => self.call(call),
+        }
+    }
+
+    fn fd(&self, thing: Thing) -> u32 {
+        let fd = match thing {
+            Thing::Prog(slot) => self.base.prog(slot).map(|prog| prog.as_fd()),
+            Thing::Link(slot) => self.base.link(slot).map(|link| link.as_fd()),
+            Thing::ForeignLink => Some(self.foreign.as_fd()),
+            Thing::Map => Some(self.map.as_fd()),
+            Thing::Socket => Some(self.socket.as_fd()),
+            Thing::Space(number) => self.base.spaces().get(number).map(|ns| ns.as_fd()),
+            Thing::Closed => None,
+        };
+        fd.map_or(NO_FD, |fd| fd.as_raw_fd() as u32)
+    }
+
+    fn id(&self, thing: Thing) -> u32 {
+        let id = match thing {
+            Thing::Prog(slot) => self.base.prog(slot).map(|prog| prog.id),
+            Thing::Link(slot) => self.base.link(slot).map(|link| link.id),
+            Thing::ForeignLink => Some(self.foreign.id),
+            _ => None,
+        };
+        id.unwrap_or(NO_ID)
+    }
+
+    fn word(&self, word: &Word, call: &Call) -> u64 {
+        match word {
+            Word::Number(number) => *number,
+            Word::Fd(thing) => self.fd(*thing).into(),
+            Word::Id(thing) => self.id(*thing).into(),
+            Word::Index(device) => self.index(device).into(),
+            Word::Pointer(spot) => self.arena.address(*spot),
+            Word::Revision(which) => {
+                let current = self.base.revision(&call.device, call.hook);
+                match which {
+                    Revision::Any => 0,
+                    Revision::Current => current,
+                    Revision::Next => current + 1,
+                }
+            }
+        }
+    }
+
+    /// bpf(2) in the namespace of the device that the call is about.
+    fn call(&mut self, call: &Call) -> String {
+        let mut bytes = vec![0; 256];
+        for (offset, width, word) in &call.words {
+            let value = self.word(word, call).to_ne_bytes();
+            bytes[*offset..offset + width].copy_from_slice(&value[..*width]);
+        }
+        if let Some((offset, byte)) = call.dirt {
+            bytes[offset] |= byte;
+        }
+        let edge = 3 * PAGE - (call.size as usize).min(bytes.len());
+        let start = match call.place {
+            Place::Edge => edge,
+            _ => 0,
+        };
+        self.arena.fill(start, &bytes);
+        let base = self.arena.address(Spot::Array(0)) - 2 * PAGE as u64;
+        let argument = match call.place {
+            Place::Whole | Place::Edge => base + start as u64,
+            Place::ReadOnly => self.arena.address(Spot::ReadOnly),
+            Place::Unmapped => self.arena.address(Spot::Unmapped),
+            Place::Null => 0,
+        };
+        let space = self.base.space_of(&call.device).clone();
+        let mut answer = Err(Errno::EIO);
+        let entered = space.run(|| {
+            answer = raw(call, argument);
+            Ok(())
+        });
+        if entered.is_err() {
+            return "the namespace cannot be entered".into();
+        }
+        match answer {
+            Ok(value) => self.success(call, value),
+            Err(errno) => format!("{errno:?}{}", self.written(call)),
+        }
+    }
+
+    fn success(&mut self, call: &Call, value: i64) -> String {
+        let written = self.written(call);
+        match call.command {
+            call::LINK_CREATE | call::LINK_BY_ID => {
+                // SAFETY: these commands have just made this descriptor for us; nobody else owns it.
+                let fd = unsafe { OwnedFd::from_raw_fd(value as i32) };
+                if call.command == call::LINK_CREATE {
+                    // A link of any kind: what it is, the caller's attach type has decided.
+                    let link = Link::from_fd(fd);
+                    return match link {
+                        Ok(link) => {
+                            self.base.keep(call.slot, link);
+                            "a link".into()
+                        }
+                        Err(errno) => format!("a link that tells nothing: {errno:?}"),
+                    };
+                }
+                "a descriptor".into()
+            }
+            _ => format!("{value}{written}"),
+        }
+    }
+
+    /// What the kernel has written, as far as it is the same on every run.
+    fn written(&mut self, call: &Call) -> String {
+        if call.place != Place::Whole {
+            return String::new();
+        }
+        match call.command {
+            call::PROG_QUERY => {
+                let revision = self.arena.u32(call::QUERY_REVISION);
+                let count = self.arena.u32(call::QUERY_COUNT);
+                let flags = self.arena.u32(call::QUERY_FLAGS);
+                let filled = |array: Vec<u32>| array.into_iter().take_while(|id| *id != 0);
+                let progs: Vec<_> = filled(self.arena.array(0))
+                    .map(|id| self.base.prog_name(id))
+                    .collect();
+                let links: Vec<_> = self
+                    .arena
+                    .array(2)
+                    .into_iter()
+                    .take(progs.len())
+                    .map(|id| self.base.link_name(id))
+                    .collect();
+                format!(": count {count}, revision {revision}, flags {flags}, {progs:?}, {links:?}")
+            }
+            call::INFO if matches!(call.words[0].2, Word::Fd(Thing::Link(_))) => {
+                let info = self.arena.array(0);
+                format!(": kind {}, device {:?}", info[0], &info[4..6])
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+/// Uses up the ids that could be descriptors: an id in the place of a descriptor must be as wrong on
+/// the second driver as on the first, where it may be another number. Ids count up, so once will do.
+fn large_ids() -> bpf::Answer<()> {
+    let prog = loop {
+        let prog = Prog::returning(0)?;
+        if prog.id > LARGE_ID {
+            break prog;
+        }
+    };
+    let link = |revision| {
+        let place = mprog::Place::default().revision(revision);
+        Link::create(&prog, LOOPBACK, bpf::TCX_INGRESS, place)
+    };
+    for _ in link(0)?.id..=LARGE_ID {
+        // Refused when it has its id already, and so at no cost of a grace period.
+        let _stale = link(u64::MAX).is_err();
+    }
+    Ok(())
+}
+
+impl Names for World {
+    fn index(&self, device: &Device) -> u32 {
+        self.base.index_of(device)
+    }
+
+    fn space(&self, number: usize) -> u32 {
+        self.fd(Thing::Space(number))
+    }
+}
+
+fn raw(call: &Call, argument: u64) -> bpf::Answer<i64> {
+    const COMMON_ATTRS: u32 = 1 << 16;
+    let (command, common) = match call.common {
+        Some(size) => (call.command | COMMON_ATTRS, size),
+        None => (call.command, 0),
+    };
+    // SAFETY: whatever the pointers are, the kernel checks them and writes through those of the argument
+    // only into the arena, which no reference borrows during the call.
+    let ret = unsafe { libc::syscall(libc::SYS_bpf, command, argument, call.size, 0usize, common) };
+    Errno::result(ret)
+}

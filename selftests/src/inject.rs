@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Packets of any shape put on a device's way, and everything that comes out of one.
+//!
+//! A tun device passes on what has no Ethernet header, however short; a packet socket with a
+//! virtio-net header makes what is paged or segmented; a tap shows every frame of a device.
+
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
+use std::os::fd::OwnedFd;
+use std::process::Command;
+
+use anyhow::ensure;
+use anyhow::Context;
+use anyhow::Result;
+use nix::errno::Errno;
+use nix::sched::sched_setaffinity;
+use nix::sched::CpuSet;
+use nix::sys::socket;
+use nix::sys::socket::AddressFamily;
+use nix::sys::socket::ControlMessageOwned;
+use nix::sys::socket::MsgFlags;
+use nix::sys::socket::SockFlag;
+use nix::sys::socket::SockType;
+use nix::unistd::Pid;
+
+use crate::check;
+use crate::netns::Ns;
+
+pub fn tc(args: &str) -> Result<()> {
+    let output = Command::new("tc").args(args.split(' ')).output();
+    let output = output.context("running tc")?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "tc {args}: {errors}");
+    Ok(())
+}
+
+pub fn modprobe(module: &str) -> Result<()> {
+    let loaded = Command::new("modprobe").arg(module).status();
+    let loaded = loaded.context("running modprobe")?;
+    ensure!(loaded.success(), "modprobe {module}: {loaded}");
+    Ok(())
+}
+
+/// One CPU only: packets come out in the order in which they went in.
+pub fn stay_on_one_cpu() -> Result<()> {
+    let mut cpus = CpuSet::new();
+    cpus.set(0)?;
+    Ok(sched_setaffinity(Pid::from_raw(0), &cpus)?)
+}
+
+/// tun0, without Ethernet headers, in the calling thread's namespace.
+pub struct Tun(File);
+
+impl Tun {
+    pub fn open() -> Result<Self> {
+        const IFF_TUN: i16 = 1;
+        // Its device node comes with the driver.
+        modprobe("tun")?;
+        let tun = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/dev/net/tun")
+            .context("/dev/net/tun")?;
+        // SAFETY: an all-zero ifreq is valid.
+        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+        for (to, from) in request.ifr_name.iter_mut().zip(b"tun0") {
+            *to = *from as libc::c_char;
+        }
+        request.ifr_ifru.ifru_flags = IFF_TUN;
+        // SAFETY: the descriptor is open and the request outlives the call.
+        let ret = unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETIFF, &request) };
+        Errno::result(ret).context("TUNSETIFF")?;
+        Ok(Self(tun))
+    }
+
+    /// A packet as if tun0 had received it.
+    pub fn write(&mut self, protocol: u16, packet: &[u8]) -> Result<()> {
+        // struct tun_pi: flags, then the protocol.
+        let [high, low] = protocol.to_be_bytes();
+        let packet = [[0, 0, high, low].as_slice(), packet].concat();
+        self.0.write_all(&packet).context("writing to tun0")
+    }
+}
+
+fn packet_socket(ns: &Ns, flags: SockFlag) -> Result<OwnedFd> {
+    ns.run(|| {
+        Ok(socket::socket(
+            AddressFamily::Packet,
+            SockType::Raw,
+            flags,
+            None,
+        )?)
+    })
+    .context("packet socket")
+}
+
+fn address(ifindex: u32, protocol: u16) -> libc::sockaddr_ll {
+    // SAFETY: an all-zero sockaddr_ll is valid.
+    let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    address.sll_family = libc::AF_PACKET as u16;
+    address.sll_ifindex = ifindex as i32;
+    address.sll_protocol = protocol.to_be();
+    address
+}
+
+/// Shows every frame that a device receives or sends.
+pub struct Tap(OwnedFd);
+
+impl Tap {
+    pub fn on(ns: &Ns, ifindex: u32) -> Result<Self> {
+        let fd = packet_socket(ns, SockFlag::SOCK_NONBLOCK)?;
+        socket::setsockopt(&fd, socket::sockopt::RcvBufForce, &(1 << 23))?;
+        let address = address(ifindex, libc::ETH_P_ALL as u16);
+        // SAFETY: the address outlives the call, with its true length.
+        let ret = unsafe {
+            libc::bind(
+                fd.as_raw_fd(),
+                (&raw const address).cast(),
+                size_of_val(&address) as u32,
+            )
+        };
+        Errno::result(ret).context("binding a packet socket")?;
+        Ok(Self(fd))
+    }
+
+    /// The frames that have come.
+    pub fn drain(&self) -> Result<Vec<Vec<u8>>> {
+        let mut frames = Vec::new();
+        let mut buffer = vec![0; 70_000];
+        loop {
+            match socket::recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
+                Ok(len) => frames.push(buffer[..len].to_vec()),
+                Err(Errno::EAGAIN) => return Ok(frames),
+                // What a device going down leaves at its sockets.
+                Err(Errno::ENETDOWN) => {}
+                Err(errno) => return Err(errno).context("reading a tap"),
+            }
+        }
+    }
+
+    /// The frames that have come until `last` does, without it.
+    pub fn until(&self, last: &[u8]) -> Result<Vec<Vec<u8>>> {
+        let mut frames = Vec::new();
+        check::soon("the last frame comes", || {
+            frames.extend(self.drain()?);
+            Ok(frames.iter().any(|frame| frame == last))
+        })?;
+        frames.retain(|frame| frame != last);
+        Ok(frames)
+    }
+}
+
+/// `struct virtio_net_hdr`: what a packet socket is told about a frame besides its bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Offload {
+    /// 1: a checksum is to be computed.
+    pub flags: u8,
+    pub gso_type: u8,
+    /// How much lies in one piece, at the least.
+    pub hdr_len: u16,
+    pub gso_size: u16,
+    pub csum_start: u16,
+    pub csum_offset: u16,
+}
+
+impl Offload {
+    pub const TCP4: u8 = 1;
+    pub const UDP4: u8 = 5;
+
+    fn bytes(self) -> Vec<u8> {
+        let mut bytes = vec![self.flags, self.gso_type];
+        for half in [
+            self.hdr_len,
+            self.gso_size,
+            self.csum_start,
+            self.csum_offset,
+        ] {
+            bytes.extend_from_slice(&half.to_le_bytes());
+        }
+        bytes
+    }
+}
+
+/// Sends frames as they are, each with its virtio-net header.
+pub struct Frames(OwnedFd);
+
+impl Frames {
+    pub fn open(ns: &Ns) -> Result<Self> {
+        let fd = packet_socket(ns, SockFlag::empty())?;
+        let on: libc::c_int = 1;
+        // SAFETY: the option's value outlives the call, with its true length.
+        let ret = unsafe {
+            libc::setsockopt(
+                fd.as_raw_fd(),
+                libc::SOL_PACKET,
+                libc::PACKET_VNET_HDR,
+                (&raw const on).cast(),
+                size_of_val(&on) as u32,
+            )
+        };
+        Errno::result(ret).context("PACKET_VNET_HDR")?;
+        Ok(Self(fd))
+    }
+
+    pub fn send(
+        &self,
+        ifindex: u32,
+        protocol: u16,
+        offload: Offload,
+        frame: &[u8],
+    ) -> Result<(), Errno> {
+        let address = address(ifindex, protocol);
+        let bytes = [offload.bytes().as_slice(), frame].concat();
+        // SAFETY: bytes and address outlive the call, with their true lengths.
+        let sent = unsafe {
+            libc::sendto(
+                self.0.as_raw_fd(),
+                bytes.as_ptr().cast(),
+                bytes.len(),
+                0,
+                (&raw const address).cast(),
+                size_of_val(&address) as u32,
+            )
+        };
+        Errno::result(sent).map(drop)
+    }
+}
+
+/// SO_ZEROCOPY: the kernel may send a datagram from the caller's pages.
+pub fn allow_zerocopy(socket: &UdpSocket) -> Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: the option's value outlives the call, with its true length.
+    let ret = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ZEROCOPY,
+            (&raw const on).cast(),
+            size_of_val(&on) as u32,
+        )
+    };
+    Errno::result(ret).context("SO_ZEROCOPY")?;
+    Ok(())
+}
+
+/// Sends `payload`, which must stay as it is until [`zerocopy_done`].
+pub fn send_zerocopy(socket: &UdpSocket, payload: &[u8]) -> Result<()> {
+    let flags = MsgFlags::from_bits_retain(libc::MSG_ZEROCOPY);
+    let sent = socket::send(socket.as_raw_fd(), payload, flags);
+    match sent {
+        // What the device drops, a datagram socket may tell.
+        Ok(_) | Err(Errno::ENOBUFS) => Ok(()),
+        Err(errno) => Err(errno).context("MSG_ZEROCOPY"),
+    }
+}
+
+/// Waits until the kernel needs the pages no longer, and tells whether it copied them.
+pub fn zerocopy_done(socket: &UdpSocket) -> Result<&'static str> {
+    let mut done = None;
+    check::soon("the kernel gives the pages back", || {
+        let mut space = nix::cmsg_space!(libc::sock_extended_err, libc::sockaddr_in);
+        let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+        let message =
+            match socket::recvmsg::<()>(socket.as_raw_fd(), &mut [], Some(&mut space), flags) {
+                Ok(message) => message,
+                Err(Errno::EAGAIN) => return Ok(false),
+                Err(errno) => return Err(errno).context("the socket's error queue"),
+            };
+        for control in message.cmsgs()? {
+            if let ControlMessageOwned::Ipv4RecvErr(error, _) = control {
+                done = Some(error.ee_code);
+            }
+        }
+        Ok(done.is_some())
+    })?;
+    Ok(match done {
+        Some(0) => "sent from the caller's pages",
+        _ => "copied",
+    })
+}
