@@ -10,9 +10,11 @@ variant := $(filter-out stock,$(NETKIT_RS_VARIANT))
 netkit_rs_ko := target/$(if $(variant),kernel-$(variant)/)module/netkit_rs.ko
 vm_timeout ?= 1500
 kselftest_timeout ?= 5400
+races_timeout ?= 3600
+RACE_SECONDS ?= 30
 
 .DEFAULT_GOAL := module
-.PHONY: module tools test test-debug kselftest demo bench bench-docs check fmt rust-analyzer shell vm-shell load unload setup clean distclean help
+.PHONY: module tools test test-modules test-debug test-races test-endings kselftest demo bench bench-docs check fmt rust-analyzer shell vm-shell load unload setup clean distclean help
 
 module: ## build target/module/netkit_rs.ko (the default; CLIPPY=1 lints it, too)
 	@$(inside) scripts/build-module
@@ -20,11 +22,20 @@ module: ## build target/module/netkit_rs.ko (the default; CLIPPY=1 lints it, too
 tools: ## build the programs around the module: netkit-rs, the selftests, modtool
 	@$(inside) cargo build --release --workspace --locked
 
-test: module tools ## run the selftests in a VM, on the C driver and on ours
+test-modules: setup
+	@$(inside) scripts/build-test-modules
+
+test: module tools test-modules ## run the selftests in a VM, on the C driver and on ours
 	@scripts/vm --name test --timeout $(vm_timeout) -- target/release/netkit-selftests --module $(netkit_rs_ko) $(TEST_ARGS)
 
 test-debug: ## the selftests and the kernel's own tests on a kernel with KASAN, lockdep, kmemleak … (long)
 	@scripts/test-debug $(TEST_ARGS)
+
+test-races: module tools test-modules ## the races alone, each for RACE_SECONDS (30)
+	@scripts/vm --name races --timeout $(races_timeout) -- target/release/netkit-selftests --module $(netkit_rs_ko) --filter races:: --seconds $(RACE_SECONDS) $(TEST_ARGS)
+
+test-endings: module tools ## end a VM by reboot(2) and by kexec with devices alive
+	@scripts/test-endings
 
 # What was measured: the commit, and whether there is more than it.
 commit = $(shell git describe --always --dirty --abbrev=12)

@@ -10,16 +10,21 @@ mod check;
 mod ctx;
 mod differential;
 mod driver;
+mod ending;
+mod faults;
 mod kmsg;
+mod lifecycle;
 mod module;
 mod netkit;
 mod netns;
 mod nl;
+mod races;
 mod runner;
 mod suite;
 mod tests;
 mod traffic;
 
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -30,6 +35,7 @@ use clap::Parser;
 use clap::ValueEnum;
 
 use crate::differential::Plan;
+use crate::ending::Ending;
 use crate::runner::Settings;
 use crate::suite::Suite;
 
@@ -43,6 +49,9 @@ enum Drivers {
 #[derive(Parser)]
 #[command(about = "Runs netkit's tests on the built-in driver and on netkit_rs.ko")]
 struct Options {
+    /// Instead of the tests
+    #[command(subcommand)]
+    ending: Option<Ending>,
     /// Which driver to test
     #[arg(long, value_enum, default_value = "both")]
     driver: Drivers,
@@ -62,6 +71,12 @@ struct Options {
     /// How often the repetition tests repeat
     #[arg(long, value_name = "N", default_value_t = 5)]
     rounds: u32,
+    /// The folder of the modules that the tests bring along; ../test-modules of the module's if not given
+    #[arg(long, value_name = "FOLDER")]
+    helpers: Option<PathBuf>,
+    /// How long each race goes on
+    #[arg(long, value_name = "SECONDS", default_value_t = 1)]
+    seconds: u64,
     /// What the random sequences are made from
     #[arg(long, value_name = "N", default_value_t = 2026)]
     seed: u64,
@@ -109,12 +124,18 @@ fn show_shortest(plan: &Plan, suite: &Suite, settings: &Settings) -> Result<()> 
 
 /// Answers whether all tests passed.
 fn run(options: &Options) -> Result<bool> {
+    if let Some(ending) = &options.ending {
+        return ending::end(ending, &options.module).map(|()| true);
+    }
     let plan = Plan {
         seed: options.seed,
         sequences: options.sequences,
         steps: options.steps,
     };
     let mut tests = tests::all();
+    tests.extend(faults::tests());
+    tests.extend(races::tests());
+    tests.extend(lifecycle::tests());
     tests.extend(plan.tests()?);
     if !options.filter.is_empty() {
         tests.retain(|test| options.filter.iter().any(|text| test.name.contains(text)));
@@ -133,8 +154,13 @@ fn run(options: &Options) -> Result<bool> {
     );
     let settings = Settings {
         module: options.module.clone(),
+        helpers: options.helpers.clone().unwrap_or_else(|| {
+            let folder = options.module.parent().and_then(Path::parent);
+            folder.unwrap_or(Path::new(".")).join("test-modules")
+        }),
         rounds: options.rounds,
-        timeout: Duration::from_secs(options.timeout),
+        race: Duration::from_secs(options.seconds),
+        timeout: Duration::from_secs(options.timeout + options.seconds),
     };
     let mut suite = Suite::default();
     if let Some(path) = &options.compare {
@@ -150,6 +176,12 @@ fn run(options: &Options) -> Result<bool> {
         suite.on_rust(&tests, &settings)?;
     }
     show_shortest(&plan, &suite, &settings)?;
+    if suite.not_run > 0 {
+        println!(
+            "# {} not run, see the lines that begin with skip",
+            suite.not_run
+        );
+    }
     println!("{} passed, {} failed", suite.passed, suite.failed);
     Ok(suite.failed == 0)
 }

@@ -76,6 +76,7 @@ fn test(name: String, ops: Vec<Op>) -> Test {
     Test {
         name,
         needs: Needs::AnyDriver,
+        lacks: || None,
         patience: 2,
         run: Rc::new(move |ctx| world::run(ctx, &ops)),
     }
