@@ -8,12 +8,14 @@ programs := target/release/netkit-rs
 # Where the module lies: with NETKIT_RS_VARIANT=debug or race it is built for, and tested on, that kernel (scripts/lib/variant.sh).
 variant := $(filter-out stock,$(NETKIT_RS_VARIANT))
 netkit_rs_ko := target/$(if $(variant),kernel-$(variant)/)module/netkit_rs.ko
-vm_timeout ?= 1500
+vm_timeout ?= 3000
 kselftest_timeout ?= 5400
 iproute2_timeout ?= 2400
+races_timeout ?= 3600
+RACE_SECONDS ?= 30
 
 .DEFAULT_GOAL := module
-.PHONY: module tools lessor test test-debug fuzz fuzz-long kselftest iproute2 demo bench bench-scale bench-docs check fmt rust-analyzer shell vm-shell load unload docs install setup clean distclean help
+.PHONY: module tools test test-modules test-debug test-races test-endings fuzz fuzz-long kselftest iproute2 demo bench bench-scale bench-docs check fmt rust-analyzer shell vm-shell load unload docs install setup clean distclean help
 
 module: ## build target/module/netkit_rs.ko (the default; CLIPPY=1 lints it, too)
 	@$(inside) scripts/build-module
@@ -21,10 +23,10 @@ module: ## build target/module/netkit_rs.ko (the default; CLIPPY=1 lints it, too
 tools: ## build the programs around the module: netkit-rs, the selftests, modtool
 	@$(inside) cargo build --release --workspace --locked
 
-lessor: ## build target/module/nk_lessor.ko, the network card of the selftests
-	@$(inside) scripts/build-lessor
+test-modules: setup
+	@$(inside) scripts/build-test-modules
 
-test: module tools lessor ## run the selftests in a VM, on the C driver and on ours
+test: module tools test-modules ## run the selftests in a VM, on the C driver and on ours
 	@scripts/vm --name test --timeout $(vm_timeout) -- target/release/netkit-selftests --module $(netkit_rs_ko) $(TEST_ARGS)
 
 test-debug: ## the selftests and the kernel's own tests on a kernel with KASAN, lockdep, kmemleak … (long)
@@ -35,13 +37,19 @@ FUZZ_SEED ?= 2026
 FUZZ_FROM ?= 0
 fuzz_timeout ?= 36000
 
-fuzz: module tools lessor ## ten thousand operations with bad input, on the C driver and on ours, compared (FUZZ_SEED)
+fuzz: module tools test-modules ## ten thousand operations with bad input, on the C driver and on ours, compared (FUZZ_SEED)
 	@scripts/vm --name fuzz --timeout $(vm_timeout) -- target/release/netkit-selftests --module $(netkit_rs_ko) \
 		--filter fuzz:: --fuzz 10000 --seed $(FUZZ_SEED) $(TEST_ARGS)
 
 fuzz-long: module tools ## a million on ours alone, best with NETKIT_RS_VARIANT=debug (hours): FUZZ_SEED, FUZZ_FROM
 	@scripts/vm --name fuzz-long --timeout $(fuzz_timeout) -- target/release/netkit-selftests --module $(netkit_rs_ko) \
 		--fuzz-long --fuzz 1000000 --fuzz-steps 500 --seed $(FUZZ_SEED) --fuzz-from $(FUZZ_FROM) $(TEST_ARGS)
+
+test-races: module tools test-modules ## the races alone, each for RACE_SECONDS (30)
+	@scripts/vm --name races --timeout $(races_timeout) -- target/release/netkit-selftests --module $(netkit_rs_ko) --filter races:: --seconds $(RACE_SECONDS) $(TEST_ARGS)
+
+test-endings: module tools ## end a VM by reboot(2) and by kexec with devices alive
+	@scripts/test-endings
 
 # What was measured: the commit, and whether there is more than it.
 commit = $(shell git describe --always --dirty --abbrev=12)

@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::ensure;
 use anyhow::Result;
@@ -22,6 +22,7 @@ use crate::netkit;
 use crate::netkit::Pair;
 use crate::netkit::Spec;
 use crate::netns::Ns;
+use crate::runner::Settings;
 
 /// Addresses of a pair's two ends.
 pub const HOST4: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 1);
@@ -33,9 +34,12 @@ pub struct Ctx {
     /// The namespace in which the test's own thread lives.
     pub host: Ns,
     pub module: PathBuf,
+    pub helpers: PathBuf,
     pub rounds: u32,
+    pub race: Duration,
     spaces: RefCell<Vec<Ns>>,
     same: RefCell<Vec<(String, String)>>,
+    notes: RefCell<Vec<String>>,
 }
 
 /// A pair with its two namespaces, addressed and up.
@@ -46,14 +50,17 @@ pub struct Duo {
 }
 
 impl Ctx {
-    pub fn new(module: &Path, rounds: u32) -> Result<Self> {
+    pub fn new(settings: &Settings) -> Result<Self> {
         let host = Ns::enter_new()?;
         Ok(Self {
             host: host.clone(),
-            module: module.to_owned(),
-            rounds,
+            module: settings.module.clone(),
+            helpers: settings.helpers.clone(),
+            rounds: settings.rounds,
+            race: settings.race,
             spaces: RefCell::new(vec![host]),
             same: RefCell::default(),
+            notes: RefCell::default(),
         })
     }
 
@@ -68,6 +75,15 @@ impl Ctx {
     pub fn same(&self, label: &str, value: impl Display) {
         let entry = (label.to_owned(), value.to_string());
         self.same.borrow_mut().push(entry);
+    }
+
+    /// Tells the reader of the results something, such as how much of it there was.
+    pub fn note(&self, text: impl Display) {
+        self.notes.borrow_mut().push(text.to_string());
+    }
+
+    pub fn take_notes(&self) -> Vec<String> {
+        self.notes.take()
     }
 
     pub fn take_same(&self) -> Vec<(String, String)> {

@@ -61,7 +61,7 @@ pub fn with(t: &Ctx, test: impl FnOnce() -> Result<()>) -> Result<()> {
 }
 
 pub fn load(t: &Ctx) -> Result<()> {
-    let path = t.module.with_file_name("nk_lessor.ko");
+    let path = t.helpers.join("lessor/nk_lessor.ko");
     let file = File::open(&path).with_context(|| path.display().to_string())?;
     let insert = || finit_module(&file, c"", ModuleInitFlags::empty());
     match insert() {

@@ -12,14 +12,18 @@ mod command;
 mod ctx;
 mod differential;
 mod driver;
+mod ending;
+mod faults;
 mod fuzz;
 mod inject;
 mod kmsg;
 mod lessor;
+mod lifecycle;
 mod module;
 mod netkit;
 mod netns;
 mod nl;
+mod races;
 mod runner;
 mod suite;
 mod tests;
@@ -27,6 +31,7 @@ mod traffic;
 mod uring;
 
 use std::fmt::Debug;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -37,6 +42,7 @@ use clap::Parser;
 use clap::ValueEnum;
 
 use crate::differential::Plan;
+use crate::ending::Ending;
 use crate::runner::Settings;
 use crate::suite::Suite;
 use crate::tests::Test;
@@ -51,6 +57,9 @@ enum Drivers {
 #[derive(Parser)]
 #[command(about = "Runs netkit's tests on the built-in driver and on netkit_rs.ko")]
 struct Options {
+    /// Instead of the tests
+    #[command(subcommand)]
+    ending: Option<Ending>,
     /// Which driver to test
     #[arg(long, value_enum, default_value = "both")]
     driver: Drivers,
@@ -70,6 +79,12 @@ struct Options {
     /// How often the repetition tests repeat
     #[arg(long, value_name = "N", default_value_t = 5)]
     rounds: u32,
+    /// The folder of the modules that the tests bring along; ../test-modules of the module's if not given
+    #[arg(long, value_name = "FOLDER")]
+    helpers: Option<PathBuf>,
+    /// How long each race goes on
+    #[arg(long, value_name = "SECONDS", default_value_t = 1)]
+    seconds: u64,
     /// What the random sequences are made from
     #[arg(long, value_name = "N", default_value_t = 2026)]
     seed: u64,
@@ -148,6 +163,9 @@ fn show<O: Clone + Debug>(
 
 /// Answers whether all tests passed.
 fn run(options: &Options) -> Result<bool> {
+    if let Some(ending) = &options.ending {
+        return ending::end(ending, &options.module).map(|()| true);
+    }
     let plan = Plan {
         seed: options.seed,
         sequences: options.sequences,
@@ -159,6 +177,9 @@ fn run(options: &Options) -> Result<bool> {
         steps: options.fuzz_steps,
     };
     let mut tests = tests::all();
+    tests.extend(faults::tests());
+    tests.extend(races::tests());
+    tests.extend(lifecycle::tests());
     tests.extend(plan.tests()?);
     if !options.fuzz_long {
         tests.extend(fuzz.tests());
@@ -180,8 +201,13 @@ fn run(options: &Options) -> Result<bool> {
     );
     let settings = Settings {
         module: options.module.clone(),
+        helpers: options.helpers.clone().unwrap_or_else(|| {
+            let folder = options.module.parent().and_then(Path::parent);
+            folder.unwrap_or(Path::new(".")).join("test-modules")
+        }),
         rounds: options.rounds,
-        timeout: Duration::from_secs(options.timeout),
+        race: Duration::from_secs(options.seconds),
+        timeout: Duration::from_secs(options.timeout + options.seconds),
     };
     if options.fuzz_long {
         return fuzz::long::endure(fuzz, options.fuzz_from, &settings).map(|()| true);
@@ -200,6 +226,12 @@ fn run(options: &Options) -> Result<bool> {
         suite.on_rust(&tests, &settings)?;
     }
     show_shortest(&plan, &fuzz, &suite, &settings)?;
+    if suite.not_run > 0 {
+        println!(
+            "# {} not run, see the lines that begin with skip",
+            suite.not_run
+        );
+    }
     println!("{} passed, {} failed", suite.passed, suite.failed);
     Ok(suite.failed == 0)
 }

@@ -30,6 +30,20 @@ pub struct Inner {
     nl: Netlink,
 }
 
+/// A namespace on its way to another thread.
+pub struct Ticket(File);
+
+impl Ticket {
+    /// Moves the calling thread into the namespace and answers its handle.
+    pub fn enter(self) -> Result<Ns> {
+        setns(&self.0, CloneFlags::CLONE_NEWNET).context("setns")?;
+        Ok(Ns(Rc::new(Inner {
+            file: self.0,
+            nl: Netlink::open().context("netlink socket")?,
+        })))
+    }
+}
+
 /// A handle of a namespace; dereferences to its netlink socket.
 #[derive(Clone)]
 pub struct Ns(Rc<Inner>);
@@ -69,6 +83,16 @@ impl Ns {
         let ns = Self::enter_new();
         setns(&home, CloneFlags::CLONE_NEWNET).context("setns back")?;
         ns
+    }
+
+    /// What another thread needs to make a handle of its own: handles stay with their thread.
+    pub fn ticket(&self) -> Result<Ticket> {
+        let file = self
+            .0
+            .file
+            .try_clone()
+            .context("a namespace's descriptor")?;
+        Ok(Ticket(file))
     }
 
     /// Runs `f` inside the namespace.

@@ -44,6 +44,7 @@ use serde_json::Value;
 use crate::bpf::ids::Ids;
 use crate::ctx::Ctx;
 use crate::kmsg::Kmsg;
+use crate::module;
 use crate::tests::Test;
 
 /// Label and text of everything that must be the same on both drivers.
@@ -52,17 +53,23 @@ pub type Sightings = BTreeMap<String, String>;
 pub struct Outcome {
     pub failure: Option<String>,
     pub same: Sightings,
+    /// What else the test has to tell, counts mostly.
+    pub notes: Vec<String>,
     pub took: Duration,
 }
 
 pub struct Settings {
     pub module: PathBuf,
+    /// The folder of the modules that the tests bring along.
+    pub helpers: PathBuf,
     pub rounds: u32,
+    /// How long a race goes on.
+    pub race: Duration,
     pub timeout: Duration,
 }
 
 pub fn run(test: &Test, settings: &Settings) -> Result<Outcome> {
-    let before = Ids::now();
+    let before = Before::now();
     let mut kmsg = Kmsg::tail()?;
     let start = Instant::now();
     let (reader, writer) = pipe().context("pipe")?;
@@ -102,10 +109,13 @@ fn child(test: &Test, settings: &Settings, mut out: File) -> ! {
     let result = panic::catch_unwind(AssertUnwindSafe(|| -> Result<Vec<(String, String)>> {
         setpgid(Pid::from_raw(0), Pid::from_raw(0)).context("setpgid")?;
         private_mounts()?;
-        let ctx = Ctx::new(&settings.module, settings.rounds)?;
+        let ctx = Ctx::new(settings)?;
         (test.run)(&ctx)?;
         ctx.finish()?;
         ctx.check_labels()?;
+        for note in ctx.take_notes() {
+            report("note", json!(note));
+        }
         Ok(ctx.take_same())
     }));
     match result {
@@ -166,6 +176,7 @@ fn collect(child: Pid, reader: OwnedFd, timeout: Duration) -> Result<Outcome> {
     let mut outcome = Outcome {
         failure: None,
         same: Sightings::new(),
+        notes: Vec::new(),
         took: Duration::ZERO,
     };
     let mut done = false;
@@ -178,6 +189,8 @@ fn collect(child: Pid, reader: OwnedFd, timeout: Duration) -> Result<Outcome> {
             (message["same"][0].as_str(), message["same"][1].as_str())
         {
             outcome.same.insert(label.into(), text.into());
+        } else if let Some(note) = message["note"].as_str() {
+            outcome.notes.push(note.into());
         } else {
             done = true;
         }
@@ -194,16 +207,41 @@ fn collect(child: Pid, reader: OwnedFd, timeout: Duration) -> Result<Outcome> {
     Ok(outcome)
 }
 
+/// What must be the same after a test.
+struct Before {
+    ids: Ids,
+    references: Option<i32>,
+}
+
+impl Before {
+    fn now() -> Self {
+        Self {
+            ids: Ids::now(),
+            references: references(),
+        }
+    }
+}
+
+/// References to the module; one that comes or goes during the test has no number to compare.
+fn references() -> Option<i32> {
+    module::is_loaded().then(module::references)?.ok()
+}
+
 /// Programs and links go in the background after their last user: wait, then complain.
-fn leaks(before: &Ids) -> Option<String> {
+fn leaks(before: &Before) -> Option<String> {
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
-        let left = Ids::now().beyond(before);
-        if left.is_empty() {
+        let left = Ids::now().beyond(&before.ids);
+        let references = references();
+        let held = before.references.is_some() && before.references != references;
+        if left.is_empty() && !held {
             return None;
         }
         if Instant::now() > deadline {
-            return Some(format!("left behind: {left}"));
+            let before = before.references;
+            return Some(format!(
+                "left behind: {left} (module references {references:?}, before {before:?})"
+            ));
         }
         std::thread::sleep(Duration::from_millis(5));
     }

@@ -20,6 +20,8 @@ use crate::tests::Test;
 pub struct Suite {
     pub passed: u32,
     pub failed: u32,
+    /// Tests that this machine cannot run. They are neither.
+    pub not_run: u32,
     /// Tests that showed something else on ours than on C.
     pub differing: Vec<String>,
     /// What the C driver showed, test by test.
@@ -81,6 +83,11 @@ impl Suite {
     }
 
     fn one(&mut self, test: &Test, driver: Driver, settings: &Settings) -> Result<()> {
+        if let Some(why) = (test.lacks)() {
+            self.not_run += 1;
+            self.line("skip", driver, &format!("{}: {why}", test.name));
+            return Ok(());
+        }
         let mut outcome = runner::run(test, settings)?;
         if driver == Driver::C {
             // What a failed run has shown is not the standard.
@@ -94,15 +101,19 @@ impl Suite {
                 self.differing.push(test.name.clone());
             }
         }
-        let took = outcome.took.as_millis();
+        let mut took = format!("{} ms", outcome.took.as_millis());
+        for note in &outcome.notes {
+            took.push_str("; ");
+            took.push_str(note);
+        }
         match outcome.failure {
             None => {
                 self.passed += 1;
-                self.line("ok", driver, &format!("{} ({took} ms)", test.name));
+                self.line("ok", driver, &format!("{} ({took})", test.name));
             }
             Some(why) => {
                 self.failed += 1;
-                self.line("FAIL", driver, &format!("{}: {why} ({took} ms)", test.name));
+                self.line("FAIL", driver, &format!("{}: {why} ({took})", test.name));
             }
         }
         Ok(())

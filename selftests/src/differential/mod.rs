@@ -81,6 +81,7 @@ pub fn test(name: String, ops: Vec<Op>) -> Test {
     Test {
         name,
         needs: Needs::AnyDriver,
+        lacks: || None,
         patience: 2,
         run: Rc::new(move |ctx| world::run(ctx, &ops)),
     }

@@ -88,6 +88,7 @@ fn run(name: String, f: impl Fn(&Ctx) -> Result<()> + 'static) -> Test {
     Test {
         name,
         needs: Needs::AnyDriver,
+        lacks: || None,
         patience: 4,
         run: Rc::new(f),
     }

@@ -22,17 +22,20 @@ pub type Run = Rc<dyn Fn(&Ctx) -> Result<()>>;
 pub struct Test {
     pub name: String,
     pub needs: Needs,
+    /// What the machine lacks for the test, if anything; asked right before it.
+    pub lacks: fn() -> Option<String>,
     /// How many times the usual time limit the test may take.
     pub patience: u32,
     pub run: Run,
 }
 
 impl Test {
-    fn new(module: &str, name: &str, run: fn(&Ctx) -> Result<()>) -> Self {
+    pub fn new(module: &str, name: &str, run: fn(&Ctx) -> Result<()>) -> Self {
         let module = module.rsplit("::").next().unwrap_or(module);
         Self {
             name: format!("{module}::{name}"),
             needs: Needs::AnyDriver,
+            lacks: || None,
             patience: 1,
             run: Rc::new(run),
         }
@@ -47,6 +50,8 @@ macro_rules! tests {
         }
     };
 }
+
+pub(crate) use tests;
 
 mod attach;
 mod aya;
@@ -65,7 +70,7 @@ mod lease;
 mod limits;
 mod links;
 mod mac;
-mod module;
+pub mod module;
 mod order;
 mod packet;
 mod policy;

@@ -72,7 +72,7 @@ pub fn module_tests() -> Vec<Test> {
 }
 
 /// The built-in driver serves: a pair comes, takes a program, carries, goes.
-fn built_in_works(t: &Ctx) -> Result<()> {
+pub fn built_in_works(t: &Ctx) -> Result<()> {
     check::that("the module is out", !module::is_loaded())?;
     let duo = t.duo(Spec::l3())?;
     let prog = Prog::returning(NEXT)?;
@@ -228,7 +228,7 @@ fn devices_go_at_unload(t: &Ctx) -> Result<()> {
 }
 
 /// What is left of a link whose driver has gone: looked at, refused, closed.
-fn defunct(link: &Link, prog: &Prog) -> Result<()> {
+pub fn defunct(link: &Link, prog: &Prog) -> Result<()> {
     let info = link.info()?;
     check::equal("ifindex", (info.ifindex, info.prog_id), (0, prog.id))?;
     let other = Prog::returning(NEXT)?;

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What happens when something that an operation needs cannot be had.
+//!
+//! - `faults::step_…`: a kernel function that the operation calls is made to fail, one after the other; that works on any
+//!   kernel with kprobes, and the answers must be C's.
+//! - `faults::nth_…`: each allocation of the operation is made to fail in turn, until it gets by without; that needs a
+//!   kernel with fault injection.
+//!
+//! After each failure all is as it was before, and once nothing is made to fail any more the operation works.
+
+mod nth;
+mod operation;
+pub mod probe;
+
+use std::rc::Rc;
+
+use anyhow::Result;
+
+use self::operation::Operation;
+use self::operation::OPERATIONS;
+use self::probe::Probe;
+use crate::check;
+use crate::ctx::Ctx;
+use crate::tests::Needs;
+use crate::tests::Test;
+
+pub fn tests() -> Vec<Test> {
+    let with_steps = OPERATIONS
+        .iter()
+        .filter(|operation| !operation.steps.is_empty());
+    let mut all: Vec<_> = with_steps
+        .map(|operation| Test {
+            name: format!("faults::step_{}", operation.name),
+            needs: Needs::AnyDriver,
+            lacks: || None,
+            patience: 2,
+            run: Rc::new(|t| steps_fail(t, operation)),
+        })
+        .collect();
+    all.extend(nth::tests());
+    all
+}
+
+fn steps_fail(t: &Ctx, operation: &Operation) -> Result<()> {
+    let scene = (operation.scene)(t)?;
+    let probe = Probe::load(t)?;
+    let before = scene.state()?;
+    for (function, through, answer) in operation.steps {
+        probe.arm(function, *through, *answer)?;
+        let outcome = (operation.run)(&scene);
+        let fired = probe.fired()?;
+        probe.disarm()?;
+        let step = format!("call {through} of {function}");
+        check::that(&format!("{step} was made to fail"), fired)?;
+        check::that(&format!("refused when {step} fails"), outcome.is_err())?;
+        t.same(&step, format!("{outcome:?}"));
+        check::equal(&step, scene.state()?, before.as_str())?;
+        (operation.run)(&scene)?;
+        (operation.undo)(&scene)?;
+        check::equal("taken back", scene.state()?, before.as_str())?;
+    }
+    probe.unload()
+}

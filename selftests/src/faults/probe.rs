@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A kernel function made to fail once, for the calling thread (selftests/modules/nk_test_fault.c).
+
+use std::fs;
+use std::fs::File;
+
+use anyhow::Context;
+use anyhow::Result;
+use nix::kmod::delete_module;
+use nix::kmod::finit_module;
+use nix::kmod::DeleteModuleFlags;
+use nix::kmod::ModuleInitFlags;
+
+use crate::ctx::Ctx;
+
+const PARAMETERS: &str = "/sys/module/nk_test_fault/parameters";
+
+/// Loaded; goes when dropped.
+pub struct Probe(());
+
+impl Probe {
+    pub fn load(t: &Ctx) -> Result<Self> {
+        let path = t.helpers.join("nk_test_fault.ko");
+        let file = File::open(&path)
+            .with_context(|| format!("{}: scripts/build-test-modules makes it", path.display()))?;
+        finit_module(&file, c"", ModuleInitFlags::empty()).context("loading nk_test_fault")?;
+        Ok(Self(()))
+    }
+
+    /// Of this thread's calls to `function`, lets `through` pass; the one after that does nothing and answers `answer`.
+    pub fn arm(&self, function: &str, through: u32, answer: i64) -> Result<()> {
+        fs::write(
+            format!("{PARAMETERS}/arm"),
+            format!("{function} {through} {answer}"),
+        )
+        .with_context(|| format!("a probe at {function}"))
+    }
+
+    pub fn disarm(&self) -> Result<()> {
+        fs::write(format!("{PARAMETERS}/arm"), "\n").context("disarming")
+    }
+
+    /// Whether a call was made to fail since the probe was armed.
+    pub fn fired(&self) -> Result<bool> {
+        let text = fs::read_to_string(format!("{PARAMETERS}/fired")).context("fired")?;
+        Ok(text.trim() != "0")
+    }
+
+    pub fn unload(self) -> Result<()> {
+        std::mem::forget(self);
+        out().context("unloading nk_test_fault")
+    }
+}
+
+fn out() -> nix::Result<()> {
+    delete_module(c"nk_test_fault", DeleteModuleFlags::O_NONBLOCK)
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        // The test has failed already, and says why.
+        let _out_or_not = out();
+    }
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Another livepatch (selftests/modules/nk_test_livepatch.c), and a process that holds up its transition.
+
+use std::fs;
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::bail;
+use anyhow::ensure;
+use anyhow::Context;
+use anyhow::Result;
+use nix::errno::Errno;
+use nix::kmod::delete_module;
+use nix::kmod::finit_module;
+use nix::kmod::DeleteModuleFlags;
+use nix::kmod::ModuleInitFlags;
+use nix::sys::signal::kill;
+use nix::sys::signal::Signal;
+use nix::sys::wait::waitpid;
+use nix::unistd::fork;
+use nix::unistd::ForkResult;
+use nix::unistd::Pid;
+
+use crate::check;
+use crate::ctx::Ctx;
+
+pub const NAME: &str = "nk_test_livepatch";
+const FOLDER: &str = "/sys/kernel/livepatch/nk_test_livepatch";
+
+/// Loaded. Dropping it takes it out, as far as it goes; `unload` tells whether it went.
+pub struct Other(());
+
+impl Other {
+    /// Loads it and does not wait for its transition.
+    pub fn load(t: &Ctx, cumulative: bool) -> Result<Self> {
+        let path = t.helpers.join(NAME).with_extension("ko");
+        let file = File::open(&path)
+            .with_context(|| format!("{}: scripts/build-test-modules makes it", path.display()))?;
+        let parameter = if cumulative { c"replace=1" } else { c"" };
+        finit_module(&file, parameter, ModuleInitFlags::empty())
+            .with_context(|| format!("loading {NAME}"))?;
+        Ok(Self(()))
+    }
+
+    pub fn in_transition(&self) -> Result<bool> {
+        let text = fs::read_to_string(format!("{FOLDER}/transition")).context(FOLDER)?;
+        Ok(text.trim() == "1")
+    }
+
+    /// Waits for the end of the transition.
+    pub fn settle(&self) -> Result<()> {
+        wait("the other livepatch's transition ends", || {
+            Ok(!self.in_transition()?)
+        })
+    }
+
+    pub fn unload(self) -> Result<()> {
+        let out = Self::out();
+        std::mem::forget(self);
+        out
+    }
+
+    fn out() -> Result<()> {
+        let enabled = format!("{FOLDER}/enabled");
+        wait("the other livepatch may be disabled", || {
+            match fs::write(&enabled, "0") {
+                Ok(()) => Ok(true),
+                Err(error) if error.raw_os_error() == Some(libc::EBUSY) => Ok(false),
+                Err(error) => Err(error).context(FOLDER),
+            }
+        })?;
+        wait("the other livepatch is disabled", || {
+            Ok(!Path::new(FOLDER).exists())
+        })?;
+        wait("the other livepatch is out", || {
+            match delete_module(c"nk_test_livepatch", DeleteModuleFlags::O_NONBLOCK) {
+                Ok(()) => Ok(true),
+                Err(Errno::EAGAIN | Errno::EBUSY) => Ok(false),
+                Err(errno) => bail!("unloading {NAME}: {errno}"),
+            }
+        })
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        // The test has failed already, and says why.
+        let _what_there_is_to_do = Self::out();
+    }
+}
+
+/// As `check::soon`, with the patience that a transition needs: the kernel nudges laggards after 15 s.
+fn wait(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(40);
+    while !holds()? {
+        ensure!(Instant::now() < deadline, "{what}: not within 40 s");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// A process that sleeps in pause(2), the function that the other livepatch replaces.
+pub struct Sleeper(Pid);
+
+impl Sleeper {
+    pub fn new() -> Result<Self> {
+        // SAFETY: the child only sleeps, in a system call.
+        match unsafe { fork() }.context("fork")? {
+            ForkResult::Child => loop {
+                nix::unistd::pause();
+            },
+            ForkResult::Parent { child } => {
+                let sleeper = Self(child);
+                let path = format!("/proc/{child}/syscall");
+                let pause = format!("{} ", libc::SYS_pause);
+                check::soon("a process sleeps in pause(2)", || {
+                    Ok(fs::read_to_string(&path)?.starts_with(&pause))
+                })?;
+                Ok(sleeper)
+            }
+        }
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        // Nobody else waits for it, so it is there until it was waited for.
+        let _killed = kill(self.0, Signal::SIGKILL);
+        let _waited = waitpid(self.0, None);
+    }
+}

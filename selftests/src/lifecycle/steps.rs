@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Each step of loading, made to fail: afterwards the built-in driver serves as before, and the next load works.
+//!
+//! Steps that do not fail by themselves are made to by a probe (faults/probe.rs); a kernel that lacks a symbol, by a copy
+//! of the module that asks for one that no kernel has.
+
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+
+use anyhow::ensure;
+use anyhow::Context;
+use anyhow::Result;
+use nix::errno::Errno;
+
+use crate::check;
+use crate::ctx::Ctx;
+use crate::faults::probe::Probe;
+use crate::kmsg::Kmsg;
+use crate::module;
+use crate::tests::module::built_in_works;
+use crate::tests::tests;
+
+tests![step_fails, function_missing, symbol_missing];
+
+/// The steps of `klp::Live::init` that the kernel may refuse.
+const STEPS: &[(&str, Errno)] = &[
+    ("rtnl_link_register", Errno::ENOMEM),
+    ("rtnl_link_register", Errno::EINVAL),
+    ("register_netdevice_notifier", Errno::ENOMEM),
+    ("klp_enable_patch", Errno::ENOMEM),
+    ("klp_enable_patch", Errno::EINVAL),
+];
+
+fn step_fails(t: &Ctx) -> Result<()> {
+    let probe = Probe::load(t)?;
+    for (function, errno) in STEPS {
+        probe.arm(function, 0, -(*errno as i64))?;
+        check::errno(function, module::insert(&t.module), *errno)?;
+        check::that(&format!("{function} was made to fail"), probe.fired()?)?;
+        built_in_works(t)?;
+    }
+    probe.unload()?;
+    module::load(&t.module)?;
+    module::unload()?;
+    built_in_works(t)
+}
+
+/// A copy of the module in which each `name`, as a whole word, has its last letter changed.
+fn spoilt(t: &Ctx, name: &str) -> Result<PathBuf> {
+    let mut bytes = fs::read(&t.module).with_context(|| t.module.display().to_string())?;
+    let word = [name.as_bytes(), b"\0"].concat();
+    let mut found = 0;
+    for at in 1..bytes.len().saturating_sub(word.len()) {
+        let whole = !bytes[at - 1].is_ascii_graphic();
+        if whole && bytes[at..].starts_with(&word) {
+            bytes[at + name.len() - 1 - usize::from(name.ends_with(",0")) * 2] = b'X';
+            found += 1;
+        }
+    }
+    ensure!(found > 0, "the module does not hold {name}");
+    let path = Path::new("/tmp").join("spoilt.ko");
+    fs::write(&path, bytes).context("a copy of the module")?;
+    Ok(path)
+}
+
+fn refused_for(t: &Ctx, name: &str, word: &str) -> Result<()> {
+    let path = spoilt(t, name)?;
+    let mut kmsg = Kmsg::tail()?;
+    check::errno("loading", module::insert(&path), Errno::EINVAL)?;
+    let lines = kmsg.lines();
+    check::that(
+        &format!("{word} in {lines:?}"),
+        lines.iter().any(|line| line.contains(word)),
+    )?;
+    check::that("the module is out", !module::is_loaded())?;
+    built_in_works(t)?;
+    fs::remove_file(path)?;
+    module::load(&t.module)?;
+    module::unload()
+}
+
+/// One of the functions to replace: the livepatch core does not find it, as the last step of loading.
+fn function_missing(t: &Ctx) -> Result<()> {
+    refused_for(t, "netkit_link_attach", "netkit_link_attacX")
+}
+
+/// A symbol that the module uses: the loader does not find it, before the module's first instruction.
+fn symbol_missing(t: &Ctx) -> Result<()> {
+    refused_for(t, ".klp.sym.vmlinux.netkit_link_ops,0", "netkit_link_opX")
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The module goes in and out, again and again, while others send, manage and look.
+//!
+//! They go on through both drivers and through the moments when there is none or one half of each, in which bpf(2) may be
+//! refused; nothing may break, and what they hold then is theirs to close.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::bail;
+use anyhow::ensure;
+use anyhow::Result;
+use nix::errno::Errno;
+
+use super::arena::race;
+use super::arena::Actor;
+use super::devices::set_up;
+use super::flood;
+use super::flood::Flood;
+use crate::bpf::link::Link;
+use crate::bpf::mprog;
+use crate::bpf::mprog::Place;
+use crate::bpf::prog::Prog;
+use crate::bpf::PEER;
+use crate::bpf::PRIMARY;
+use crate::ctx::Ctx;
+use crate::module;
+use crate::netkit;
+use crate::netkit::Spec;
+use crate::netkit::NEXT;
+use crate::netns::Ns;
+use crate::netns::Ticket;
+use crate::tests::tests;
+
+tests![module_cycles_under_traffic, module_cycles_under_management];
+
+/// In with a pair of ours, out, and a pair of C's.
+fn cycle(path: &Path, host: &Ns, pod: &Ns) -> Result<()> {
+    module::load(path)?;
+    set_up(Spec::l3(), host, pod)?;
+    sleep(Duration::from_millis(100));
+    module::unload()?;
+    let pair = set_up(Spec::l3(), host, pod)?;
+    sleep(Duration::from_millis(30));
+    Ok(host.del_link(pair.primary)?)
+}
+
+fn cycles<'a>(t: &'a Ctx, pod: &Ns) -> Result<Actor<'a>> {
+    let path = &t.module;
+    let (host, pod) = (t.host.ticket()?, pod.ticket()?);
+    Ok(Actor::new("module", move |turn| {
+        let (pod, host) = (pod.enter()?, host.enter()?);
+        turn.repeat(|| cycle(path, &host, &pod))
+    }))
+}
+
+fn module_cycles_under_traffic(t: &Ctx) -> Result<()> {
+    let pod = t.ns()?;
+    let flood = Flood::default();
+    let mut actors = vec![cycles(t, &pod)?];
+    actors.extend(flood.datagrams(&t.host, &pod)?);
+    actors.push(flood::stream(&t.host, &pod)?);
+    t.note(race(t.race, actors)?);
+    t.note(format!("{} datagrams got away", flood.total()));
+    Ok(())
+}
+
+/// What bpf(2) says where the device, or its driver, is not there at the moment.
+fn known(errno: Errno) -> Result<()> {
+    match errno {
+        Errno::ENODEV | Errno::ENXIO | Errno::ENOENT | Errno::ENOLINK => Ok(()),
+        other => bail!("bpf(2) answers {other}"),
+    }
+}
+
+/// Opens a link, and holds the last few open, over loads and unloads.
+fn links(host: Ticket, hook: u32) -> Actor<'static> {
+    Actor::new("links", move |turn| {
+        let host = host.enter()?;
+        let [prog, other] = [Prog::returning(NEXT)?, Prog::returning(NEXT)?];
+        let mut held = VecDeque::new();
+        turn.repeat(|| {
+            let Ok(device) = host.link("nk0") else {
+                return Ok(());
+            };
+            match Link::create(&prog, device.index, hook, Place::default()) {
+                Ok(link) => held.push_back(link),
+                // This program is on already.
+                Err(Errno::EEXIST) => held.truncate(0),
+                Err(errno) => known(errno)?,
+            }
+            if held.len() > 4 {
+                let oldest: Option<Link> = held.pop_front();
+                oldest.map_or(Ok(()), |link| link.detach()).or_else(known)?;
+            }
+            if let Some(newest) = held.back() {
+                let tried = newest
+                    .update(&other, None)
+                    .and_then(|()| newest.update(&prog, None));
+                tried.or_else(|errno| {
+                    if errno == Errno::EEXIST {
+                        Ok(())
+                    } else {
+                        known(errno)
+                    }
+                })?;
+            }
+            Ok(())
+        })
+    })
+}
+
+fn queries(host: Ticket) -> Actor<'static> {
+    Actor::new("queries", move |turn| {
+        let host = host.enter()?;
+        turn.repeat(|| {
+            for device in netkit::devices(&host)? {
+                for hook in [PRIMARY, PEER] {
+                    match mprog::query(device.index, hook) {
+                        Ok(query) => ensure!(query.count <= 2, "programs: {query:?}"),
+                        // The peer's own index manages nothing.
+                        Err(Errno::EACCES) => {}
+                        Err(errno) => known(errno)?,
+                    }
+                }
+            }
+            Ok(())
+        })
+    })
+}
+
+fn module_cycles_under_management(t: &Ctx) -> Result<()> {
+    let pod = t.ns()?;
+    let actors = vec![
+        cycles(t, &pod)?,
+        links(t.host.ticket()?, PRIMARY),
+        links(t.host.ticket()?, PEER),
+        queries(t.host.ticket()?),
+    ];
+    t.note(race(t.race, actors)?);
+    Ok(())
+}
