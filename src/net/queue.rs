@@ -151,7 +151,8 @@ impl<T: Driver> Device<T> {
                 continue;
             };
             if lease.remove_pool(&lease.device().lock(), rtnl) {
-                // SAFETY: The device is valid and its lock held; the function takes that of the lease's device.
+                // SAFETY: The device is valid and its instance lock held (`_lock`). `xsk_clear_pool_at_qid()` follows the
+                // lease, and takes the lock of the device behind it, which was released above.
                 unsafe { bindings::xsk_clear_pool_at_qid(self.as_ptr(), index as u16) };
             }
             let _lease_lock = lease.device().lock();

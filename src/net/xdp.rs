@@ -97,7 +97,8 @@ impl RxQueue<'_> {
             return false;
         };
         let dev = self.device();
-        // SAFETY: The pool is valid, and its memory with it. The device is valid, and its operations do not change.
+        // SAFETY: The pool is valid, and holds a reference on its `umem` (`xp_create_and_assign_umem()`). The device is
+        // valid, and its `netdev_ops` do not change.
         let (zero_copy, ndo_bpf) =
             unsafe { ((*pool.umem).zc, (*(*dev.as_ptr()).netdev_ops).ndo_bpf) };
         if let (true, Some(ndo_bpf)) = (zero_copy, ndo_bpf) {
