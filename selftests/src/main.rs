@@ -98,7 +98,7 @@ struct Options {
     #[arg(
         long,
         value_name = "N",
-        default_value_t = 1000,
+        default_value_t = 0,
         overrides_with = "fuzz"
     )]
     fuzz: u64,
