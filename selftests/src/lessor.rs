@@ -52,11 +52,33 @@ pub struct Seen {
     pub stack_received: u32,
 }
 
+/// The module, loaded; goes when dropped.
+pub struct Loaded(());
+
+impl Loaded {
+    pub fn new(t: &Ctx) -> Result<Self> {
+        load(t)?;
+        Ok(Self(()))
+    }
+
+    pub fn unload(self) -> Result<()> {
+        std::mem::forget(self);
+        unload()
+    }
+}
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        // The test has failed already, and says why.
+        let _out_or_not = unload();
+    }
+}
+
 /// Loads the module, runs the test, and unloads the module: what is left of its devices goes with it.
 pub fn with(t: &Ctx, test: impl FnOnce() -> Result<()>) -> Result<()> {
-    load(t)?;
+    let module = Loaded::new(t)?;
     let result = test();
-    let unloaded = unload();
+    let unloaded = module.unload();
     result.and(unloaded)
 }
 

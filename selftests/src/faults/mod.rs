@@ -59,5 +59,6 @@ fn steps_fail(t: &Ctx, operation: &Operation) -> Result<()> {
         (operation.undo)(&scene)?;
         check::equal("taken back", scene.state()?, before.as_str())?;
     }
-    probe.unload()
+    probe.unload()?;
+    scene.end()
 }

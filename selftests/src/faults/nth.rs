@@ -170,7 +170,7 @@ fn allocations_fail(t: &Ctx, operation: &Operation) -> Result<()> {
         !answers.0.is_empty() || operation.name == "query",
         "no allocation was made to fail"
     );
-    Ok(())
+    scene.end()
 }
 
 /// The addresses between which a function of the kernel lies.

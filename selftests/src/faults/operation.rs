@@ -14,6 +14,8 @@ use crate::bpf::prog::Prog;
 use crate::bpf::PEER;
 use crate::bpf::PRIMARY;
 use crate::ctx::Ctx;
+use crate::lessor::Card;
+use crate::lessor::Loaded;
 use crate::netkit;
 use crate::netkit::Spec;
 use crate::netkit::NEXT;
@@ -21,6 +23,7 @@ use crate::netkit::SINGLE;
 use crate::netns::Ns;
 use crate::nl::attr::Attrs;
 use crate::nl::link::linkinfo;
+use crate::nl::netdev::Netdev;
 use crate::nl::Netlink;
 
 /// What an operation is done in.
@@ -31,6 +34,8 @@ pub struct Scene {
     index: u32,
     progs: Vec<Prog>,
     link: RefCell<Option<Link>>,
+    /// The card with a queue to lease, where there is one.
+    card: Option<(Card, Loaded)>,
 }
 
 impl Scene {
@@ -42,6 +47,7 @@ impl Scene {
             index: 0,
             progs: progs?,
             link: RefCell::default(),
+            card: None,
         })
     }
 
@@ -64,6 +70,29 @@ impl Scene {
         let scene = Self::populated(t)?;
         scene.link.replace(Some(scene.new_link()?));
         Ok(scene)
+    }
+
+    /// A card, and a device that can have one of its queues on lease.
+    fn with_card(t: &Ctx) -> Result<Self> {
+        let mut scene = Self::empty(t)?;
+        let module = Loaded::new(t)?;
+        let card = Card::create(&scene.host, "phys", 2, 0, None)?;
+        scene.host.up(card.index)?;
+        scene.card = Some((card, module));
+        scene.lessee()?;
+        Ok(scene)
+    }
+
+    fn lessee(&self) -> Result<()> {
+        let index = Spec::l2().rx_queues(2).create_single("nk0", &self.host)?;
+        Ok(self.host.up(index)?)
+    }
+
+    /// Takes down what the operation was done in.
+    pub fn end(mut self) -> Result<()> {
+        self.card
+            .take()
+            .map_or(Ok(()), |(_, module)| module.unload())
     }
 
     fn new_link(&self) -> Result<Link, Errno> {
@@ -97,6 +126,12 @@ impl Scene {
             if let Ok(query) = mprog::query(self.index, hook) {
                 writeln!(text, "{:?} {:?}", query.progs, query.links)?;
             }
+        }
+        if let Some((card, _)) = &self.card {
+            let netdev = self.host.netdev()?;
+            writeln!(text, "{:?}", netdev.queue(card.index, 1)?)?;
+            let lessee = self.host.link("nk0")?.index;
+            writeln!(text, "{:?}", netdev.queue(lessee, 1).err())?;
         }
         if let Some(link) = &*self.link.borrow() {
             writeln!(text, "{:?}", link.info()?)?;
@@ -345,5 +380,22 @@ pub const OPERATIONS: &[Operation] = &[
             Ok(())
         },
         steps: &[],
+    },
+    Operation {
+        name: "queue_lease",
+        scene: Scene::with_card,
+        run: |scene| {
+            let (card, _) = scene.card.as_ref().ok_or(Errno::ENODEV)?;
+            let lessee = scene.host.link("nk0").map_err(|no| no.errno)?;
+            let netdev = Netdev::open().map_err(|no| no.errno)?;
+            let lease = netdev.lease(lessee.index, card.offer(1, None));
+            lease.map(drop).map_err(|no| no.errno)
+        },
+        // A lease ends with its device.
+        undo: |scene| {
+            scene.remove()?;
+            scene.lessee()
+        },
+        steps: &[("netif_set_real_num_rx_queues", 0, ENOMEM)],
     },
 ];
