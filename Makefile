@@ -29,7 +29,7 @@ test-modules: setup
 test: module tools test-modules ## run the selftests in a VM, on the C driver and on ours
 	@scripts/vm --name test --timeout $(vm_timeout) -- target/release/netkit-selftests --module $(netkit_rs_ko) $(TEST_ARGS)
 
-test-debug: ## the selftests and the kernel's own tests on a kernel with KASAN, lockdep, kmemleak … (long)
+test-debug: ## the selftests, on ours, and the kernel's own tests on a kernel with KASAN, lockdep, kmemleak … (long)
 	@scripts/test-debug $(TEST_ARGS)
 
 # Bad input. What the same seed does is the same; a run that failed says with which numbers to repeat it.
@@ -66,7 +66,7 @@ bench-scale: module tools ## the same for operations beside 1 to 10,000 pairs, a
 bench-docs: tools ## put the newest result of `make bench` into docs/
 	@$(inside) target/release/netkit-bench report --docs docs
 
-kselftest: module ## run the kernel's own netkit tests in a VM, on the C driver and on ours
+kselftest: module tools ## run the kernel's own netkit tests in a VM, on the C driver and on ours
 	@$(inside) python3 -B kselftest/build.py
 	@scripts/vm --name kselftest --timeout $(kselftest_timeout) -- python3 kselftest/run.py $(TEST_ARGS)
 

@@ -20,7 +20,7 @@ import wanted
 # With a kernel of our own, what belongs to it lies in a folder of its own.
 TARGET = Path(os.environ["NETKIT_RS_KTARGET"])
 MODULE = TARGET / "module/netkit_rs.ko"
-TRANSITION = Path("/sys/kernel/livepatch/netkit_rs/transition")
+NETKIT_RS = "target/release/netkit-rs"
 LOGS = TARGET / "kselftest"
 # Programs that the tests call and the VM lacks.
 BIN = Path(__file__).resolve().parent / "bin"
@@ -88,26 +88,6 @@ def no_devices_left(driver):
         subprocess.run(["ip", "link", "del", name], check=False, capture_output=True)
 
 
-def load():
-    command("insmod", str(MODULE))
-    deadline = time.monotonic() + 60
-    while TRANSITION.read_text() != "0\n":
-        if time.monotonic() > deadline:
-            die("the livepatch transition has not ended after 60 s")
-        time.sleep(0.1)
-
-
-def unload():
-    """As a user does it: a module that can still be unloaded after the tests has lost no reference."""
-    TRANSITION.with_name("enabled").write_text("0")
-    deadline = time.monotonic() + 60
-    while TRANSITION.parent.exists() or Path("/sys/module/netkit_rs/refcnt").read_text() != "0\n":
-        if time.monotonic() > deadline:
-            die("the livepatch is not gone 60 s after it was disabled")
-        time.sleep(0.1)
-    command("rmmod", "netkit_rs")
-
-
 def netdevsim(tree):
     command("modprobe", "-a", "psample")
     command("insmod", str(wanted.netdevsim(tree)))
@@ -125,12 +105,13 @@ def main():
     for suite in todo:
         on_c.update(run("C", suite))
     no_devices_left("C")
-    load()
+    command(NETKIT_RS, "load", str(MODULE))
     on_ours = {}
     for suite in todo:
         on_ours.update(run("ours", suite))
     no_devices_left("ours")
-    unload()
+    # A module that can still be unloaded after the tests has lost no reference.
+    command(NETKIT_RS, "unload")
     passed, failed = results.table(on_c, on_ours)
     print(f"{passed} passed, {failed} failed", flush=True)
     sys.exit(0 if failed == 0 and passed > 0 else 1)

@@ -4,6 +4,7 @@
  */
 #include <linux/etherdevice.h>
 #include <linux/ethtool.h>
+#include <net/netdev_lock.h>
 #include <net/netdev_queues.h>
 
 #include "lessor.h"
@@ -103,6 +104,8 @@ static int lessor_dev_init(struct net_device *dev)
 	struct lessor *lessor = lessor_priv(dev);
 	u32 index;
 
+	/* Several lessors are locked at once when the module goes. */
+	netdev_lockdep_set_classes(dev);
 	lessor->queues = kvcalloc(dev->num_rx_queues, sizeof(*lessor->queues), GFP_KERNEL);
 	if (!lessor->queues)
 		return -ENOMEM;

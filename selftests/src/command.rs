@@ -105,7 +105,22 @@ pub fn end(line: &str, child: Child) -> Result<Ran> {
 
 /// Runs it, and it must succeed.
 pub fn good(line: &str) -> Result<Ran> {
-    let ran = run(line)?;
+    succeeded(run(line)?)
+}
+
+/// `load` without a name, which must find this module beside the command: a copy of both, lying as a build puts those of the
+/// stock kernel.
+pub fn load_beside(module: &Path) -> Result<Ran> {
+    let built = Path::new("/tmp/built");
+    let (command, beside) = (built.join("release/netkit-rs"), built.join("module"));
+    fs::create_dir_all(built.join("release"))?;
+    fs::create_dir_all(&beside)?;
+    fs::copy(binary()?, &command).context("copying the command")?;
+    fs::copy(module, beside.join("netkit_rs.ko")).context("copying the module")?;
+    succeeded(ran("load", Command::new(command).arg("load").output()?))
+}
+
+fn succeeded(ran: Ran) -> Result<Ran> {
     if ran.status != Some(0) || !ran.stderr.is_empty() {
         bail!("{ran}");
     }

@@ -101,7 +101,7 @@ fn devices(path: &Path, status: &Path) -> Result<Alive> {
 /// What scripts/guest/init writes to the log at the end of an ordinary run.
 fn last_line(status: &Path) -> Result<()> {
     let taint = fs::read_to_string("/proc/sys/kernel/tainted")?;
-    let line = format!("<6>netkit-rs-vm: end of run, tainted {}", taint.trim());
+    let line = format!("<6>netkit-rs-vm: end of run, tainted {}\n", taint.trim());
     fs::write("/dev/kmsg", line).context("/dev/kmsg")?;
     let log = status.with_file_name("kmsg");
     check::soon("the log has its last line", || {

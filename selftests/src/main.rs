@@ -66,6 +66,9 @@ struct Options {
     /// Run only the tests whose name contains this text (repeat for more)
     #[arg(long, value_name = "TEXT")]
     filter: Vec<String>,
+    /// Leave out the tests whose name contains this text (repeat for more)
+    #[arg(long, value_name = "TEXT")]
+    skip: Vec<String>,
     /// Name the tests and stop
     #[arg(long)]
     list: bool,
@@ -182,6 +185,7 @@ fn run(options: &Options) -> Result<bool> {
     if !options.filter.is_empty() {
         tests.retain(|test| options.filter.iter().any(|text| test.name.contains(text)));
     }
+    tests.retain(|test| !options.skip.iter().any(|text| test.name.contains(text)));
     if options.list {
         for test in &tests {
             println!("{}", test.name);

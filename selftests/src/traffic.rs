@@ -98,6 +98,12 @@ pub fn udp_exchange(from: &Ns, to: &Ns, ip: IpAddr, len: usize) -> Result<()> {
     Ok(())
 }
 
+/// Lets TCP make segments as large as the device takes: otherwise it sends no more at once than the path takes in a
+/// millisecond (tcp_tso_autosize()), which is little on a slow machine.
+pub fn large_segments(from: &Ns) -> Result<()> {
+    from.sysctl("net/ipv4/tcp_min_tso_segs", "255")
+}
+
 /// A TCP connection with `bytes` sent there, and a few back.
 pub fn tcp_exchange(from: &Ns, to: &Ns, ip: IpAddr, bytes: usize) -> Result<()> {
     let listener = to.run(|| Ok(TcpListener::bind((any(ip), PORT))?))?;

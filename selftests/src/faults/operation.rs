@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use anyhow::Result;
 use nix::errno::Errno;
+use nix::net::if_::if_nametoindex;
 
 use crate::bpf::link::Link;
 use crate::bpf::mprog;
@@ -99,7 +100,8 @@ impl Scene {
         Link::create(&self.progs[2], self.index, PRIMARY, Place::default())
     }
 
-    /// A request through a socket of its own: what a failed one has left in it is nobody's business.
+    /// A request whose only answer is its acknowledgement. Any other answer would stay in the namespace's socket when there
+    /// is no memory for the acknowledgement, and be taken for the next request's.
     fn ask(&self, request: impl FnOnce(&Netlink) -> crate::nl::Answer<()>) -> Result<(), Errno> {
         request(&self.host).map_err(|no| no.errno)
     }
@@ -124,7 +126,9 @@ impl Scene {
         }
         for hook in [PRIMARY, PEER] {
             if let Ok(query) = mprog::query(self.index, hook) {
-                writeln!(text, "{:?} {:?}", query.progs, query.links)?;
+                // A link that is made anew has another id.
+                let linked: Vec<_> = query.links.iter().map(|id| *id != 0).collect();
+                writeln!(text, "{:?} {linked:?}", query.progs)?;
             }
         }
         if let Some((card, _)) = &self.card {
@@ -134,7 +138,8 @@ impl Scene {
             writeln!(text, "{:?}", netdev.queue(lessee, 1).err())?;
         }
         if let Some(link) = &*self.link.borrow() {
-            writeln!(text, "{:?}", link.info()?)?;
+            let info = link.info()?;
+            writeln!(text, "{} on {}", info.prog_id, info.ifindex)?;
         }
         Ok(text)
     }
@@ -149,6 +154,8 @@ pub struct Operation {
     pub scene: fn(&Ctx) -> Result<Scene>,
     pub run: fn(&Scene) -> Result<(), Errno>,
     pub undo: fn(&Scene) -> Result<()>,
+    /// Whether the kernel needs memory for it. What a hook's programs lie in is part of the device.
+    pub allocates: bool,
     pub steps: &'static [Step],
 }
 
@@ -177,6 +184,7 @@ pub const OPERATIONS: &[Operation] = &[
             spec.try_create(&scene.host).map_err(|no| no.errno)
         },
         undo: Scene::remove,
+        allocates: true,
         steps: CREATE_PAIR,
     },
     Operation {
@@ -187,6 +195,7 @@ pub const OPERATIONS: &[Operation] = &[
             spec.try_create(&scene.host).map_err(|no| no.errno)
         },
         undo: Scene::remove,
+        allocates: true,
         steps: CREATE_PAIR,
     },
     Operation {
@@ -200,6 +209,7 @@ pub const OPERATIONS: &[Operation] = &[
             spec.try_create(&scene.host).map_err(|no| no.errno)
         },
         undo: Scene::remove,
+        allocates: true,
         steps: CREATE_PAIR,
     },
     Operation {
@@ -210,6 +220,7 @@ pub const OPERATIONS: &[Operation] = &[
             spec.try_create(&scene.host).map_err(|no| no.errno)
         },
         undo: Scene::remove,
+        allocates: true,
         steps: &[
             ("alloc_netdev_mqs", 0, NULL),
             ("register_netdevice", 0, ENOMEM),
@@ -232,6 +243,7 @@ pub const OPERATIONS: &[Operation] = &[
             let attrs = linkinfo(netkit::KIND, Some(&data));
             Ok(scene.host.set_link(scene.index, &attrs)?)
         },
+        allocates: true,
         steps: &[],
     },
     Operation {
@@ -243,10 +255,11 @@ pub const OPERATIONS: &[Operation] = &[
             Ok(scene)
         },
         run: |scene| {
-            let device = scene.host.link("nk0").map_err(|no| no.errno)?;
-            scene.ask(|host| host.del_link(device.index))
+            let index = if_nametoindex("nk0")?;
+            scene.ask(|host| host.del_link(index))
         },
         undo: |scene| Spec::l3().create(&scene.host, &scene.pod).map(drop),
+        allocates: true,
         steps: &[],
     },
     Operation {
@@ -261,6 +274,7 @@ pub const OPERATIONS: &[Operation] = &[
                 Place::default(),
             )?)
         },
+        allocates: false,
         steps: &[("bpf_mprog_attach", 0, ENOMEM)],
     },
     Operation {
@@ -282,6 +296,7 @@ pub const OPERATIONS: &[Operation] = &[
                 Place::default(),
             )?)
         },
+        allocates: false,
         steps: &[("bpf_mprog_attach", 0, ENOMEM)],
     },
     Operation {
@@ -299,6 +314,7 @@ pub const OPERATIONS: &[Operation] = &[
             let place = Place::replace(&scene.progs[3]);
             Ok(mprog::attach(&scene.progs[0], scene.index, PRIMARY, place)?)
         },
+        allocates: false,
         steps: &[("bpf_mprog_attach", 0, ENOMEM)],
     },
     Operation {
@@ -320,6 +336,7 @@ pub const OPERATIONS: &[Operation] = &[
                 Place::default(),
             )?)
         },
+        allocates: false,
         steps: &[("bpf_mprog_detach", 0, ENOMEM)],
     },
     Operation {
@@ -327,6 +344,7 @@ pub const OPERATIONS: &[Operation] = &[
         scene: Scene::linked,
         run: |scene| mprog::query(scene.index, PRIMARY).map(drop),
         undo: |_| Ok(()),
+        allocates: false,
         steps: &[("bpf_mprog_query", 0, ENOMEM)],
     },
     Operation {
@@ -340,6 +358,7 @@ pub const OPERATIONS: &[Operation] = &[
             scene.link.take();
             Ok(())
         },
+        allocates: true,
         steps: &[
             ("get_unused_fd_flags", 0, ENFILE),
             ("anon_inode_getfile", 0, ENOMEM),
@@ -362,6 +381,7 @@ pub const OPERATIONS: &[Operation] = &[
                 .as_ref()
                 .map_or(Ok(()), |link| link.update(&scene.progs[2], None))?)
         },
+        allocates: false,
         steps: &[("bpf_mprog_attach", 0, ENOMEM)],
     },
     Operation {
@@ -379,6 +399,7 @@ pub const OPERATIONS: &[Operation] = &[
             scene.link.replace(Some(scene.new_link()?));
             Ok(())
         },
+        allocates: true,
         steps: &[],
     },
     Operation {
@@ -386,9 +407,9 @@ pub const OPERATIONS: &[Operation] = &[
         scene: Scene::with_card,
         run: |scene| {
             let (card, _) = scene.card.as_ref().ok_or(Errno::ENODEV)?;
-            let lessee = scene.host.link("nk0").map_err(|no| no.errno)?;
+            let lessee = if_nametoindex("nk0")?;
             let netdev = Netdev::open().map_err(|no| no.errno)?;
-            let lease = netdev.lease(lessee.index, card.offer(1, None));
+            let lease = netdev.lease(lessee, card.offer(1, None));
             lease.map(drop).map_err(|no| no.errno)
         },
         // A lease ends with its device.
@@ -396,6 +417,7 @@ pub const OPERATIONS: &[Operation] = &[
             scene.remove()?;
             scene.lessee()
         },
+        allocates: true,
         steps: &[("netif_set_real_num_rx_queues", 0, ENOMEM)],
     },
 ];

@@ -114,6 +114,7 @@ fn largest(t: &Ctx, attrs: [u16; 2], size: u32, v6: bool, peer_too: bool) -> Res
         ns.sysctl("net/ipv4/tcp_wmem", "4096 4000000 8000000")?;
         ns.sysctl("net/ipv4/tcp_rmem", "4096 4000000 8000000")?;
     }
+    traffic::large_segments(&duo.host)?;
     let mut probes = Probes::load(1)?;
     probes.rule(
         0,

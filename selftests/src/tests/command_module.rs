@@ -19,6 +19,7 @@ use crate::command::end;
 use crate::command::good;
 use crate::command::hide;
 use crate::command::json;
+use crate::command::load_beside;
 use crate::command::refused;
 use crate::command::run;
 use crate::command::start;
@@ -76,7 +77,7 @@ fn there_and_back(t: &Ctx) -> Result<()> {
     check::that("the module is out", !module::is_loaded())?;
     refused("unload", 4, &["not loaded", "the kernel's own driver"])?;
     // Without a name, the module beside the command; in words.
-    let text = good("load")?.stdout;
+    let text = load_beside(&t.module)?.stdout;
     check::that(
         &text,
         text.starts_with("loaded /") && text.contains("netkit_rs.ko"),

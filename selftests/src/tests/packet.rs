@@ -169,6 +169,7 @@ fn type_set_by_program(t: &Ctx) -> Result<()> {
 fn segments(t: &Ctx) -> Result<()> {
     for spec in [Spec::l2(), Spec::l3()] {
         let (duo, mut probes) = with_probes(t, spec, &[PRIMARY])?;
+        traffic::large_segments(&duo.host)?;
         traffic::tcp_exchange(&duo.host, &duo.pod, POD4.into(), 1_000_000)?;
         let seen = probes.seen(0)?;
         check::that("larger than the MTU", seen.max_len > 10_000)?;

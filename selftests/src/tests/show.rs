@@ -213,7 +213,8 @@ fn ethtool_features(t: &Ctx) -> Result<()> {
 /// Files of sysfs that the driver's settings decide.
 fn sysfs(t: &Ctx) -> Result<()> {
     let pair = Spec::l3().create(&t.host, &t.host)?;
-    check::equal("indexes", (pair.peer, pair.primary), (2, 3))?;
+    // The first are the kernel's own devices, of which there are as many as it has drivers for.
+    check::equal("the peer is made first", pair.peer + 1, pair.primary)?;
     // sysfs shows the namespace in which it was mounted: mount one of ours.
     let at = std::env::temp_dir();
     let none: Option<&str> = None;
