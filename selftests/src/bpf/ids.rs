@@ -1,9 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The ids of all programs and links of the machine: what a leak check compares.
+//! The ids of all programs and links of the machine: what a leak check compares, and what may
+//! be taken for a descriptor.
 
 use std::collections::BTreeSet;
 
+use nix::sys::resource::setrlimit;
+use nix::sys::resource::Resource;
+
 use super::check;
+use super::link::Link;
+use super::mprog::Place;
+use super::prog::Prog;
+use super::Answer;
+use super::TCX_INGRESS;
+
+/// More descriptors than a test has at a time.
+const DESCRIPTORS: u32 = 128;
+/// The index of every namespace's first device.
+const LOOPBACK: u32 = 1;
 
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Ids {
@@ -28,6 +42,28 @@ impl Ids {
             _ => format!("program ids {progs:?}, link ids {links:?}"),
         }
     }
+}
+
+/// From here on the ids of new programs and links are no descriptors of this process: an id in the place
+/// of a descriptor is wrong on every run, whatever number it is. Ids count up, so once will do.
+pub fn above_descriptors() -> Answer<()> {
+    let limit = DESCRIPTORS.into();
+    setrlimit(Resource::RLIMIT_NOFILE, limit, limit)?;
+    let prog = loop {
+        let prog = Prog::returning(0)?;
+        if prog.id >= DESCRIPTORS {
+            break prog;
+        }
+    };
+    let link = |revision| {
+        let place = Place::default().revision(revision);
+        Link::create(&prog, LOOPBACK, TCX_INGRESS, place)
+    };
+    for _ in link(0)?.id..DESCRIPTORS {
+        // Refused when it has its id already, and so at no cost of a grace period.
+        let _stale = link(u64::MAX).is_err();
+    }
+    Ok(())
 }
 
 fn walk(next_id: impl Fn(u32, &mut u32) -> i32) -> BTreeSet<u32> {

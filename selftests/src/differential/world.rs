@@ -25,6 +25,7 @@ use super::op::MAC;
 use super::op::NAMESPACES;
 use super::op::PROGS;
 use crate::bpf;
+use crate::bpf::ids;
 use crate::bpf::link::Link;
 use crate::bpf::mprog;
 use crate::bpf::prog::Prog;
@@ -38,10 +39,10 @@ use crate::nl::link::ifinfomsg;
 use crate::nl::link::linkinfo;
 use crate::nl::Answer;
 
-/// An index, a descriptor and an id that nothing has.
-const NOBODY: u32 = 4711;
-const NO_FD: u32 = 9999;
-const NO_ID: u32 = u32::MAX - 1;
+/// An index, a descriptor and an id that nothing has, also where one is taken for another.
+const NOBODY: u32 = (1 << 28) + 1;
+pub const NO_FD: u32 = 1 << 28;
+pub const NO_ID: u32 = u32::MAX - 1;
 
 /// Attributes of a dump that the background settles, or that count time and traffic.
 const UNSTEADY: [u16; 7] = [
@@ -86,6 +87,7 @@ pub struct World {
 
 impl World {
     pub fn new(ctx: &Ctx) -> Result<Self> {
+        ids::above_descriptors().context("using up small ids")?;
         let mut spaces = vec![ctx.host.clone()];
         while spaces.len() < NAMESPACES {
             spaces.push(ctx.ns()?);

@@ -16,6 +16,8 @@ use nix::sys::mman::ProtFlags;
 use nix::Result;
 
 pub const PAGE: usize = 4096;
+/// The same on every run, as a word may be the lower half of an address. Far above descriptors, ids and indexes.
+const BASE: usize = 0x7_4000_0000;
 /// Elements of one of the four arrays.
 pub const ROOM: usize = 64;
 /// Before the end of what may be written, for two elements.
@@ -45,8 +47,9 @@ impl Arena {
     pub fn new() -> Result<Self> {
         let len = NonZeroUsize::new(ALL).ok_or(nix::errno::Errno::EINVAL)?;
         let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: a new mapping at a place that the kernel chooses; no memory of ours is touched.
-        let base = unsafe { mmap_anonymous(None, len, access, MapFlags::MAP_PRIVATE) }?;
+        let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_FIXED_NOREPLACE;
+        // SAFETY: a new mapping, refused where there is one already; no memory of ours is touched.
+        let base = unsafe { mmap_anonymous(NonZeroUsize::new(BASE), len, access, flags) }?;
         let arena = Self(base);
         for (page, access) in [(3, ProtFlags::PROT_NONE), (4, ProtFlags::PROT_READ)] {
             // SAFETY: a page of the mapping just made, to which no reference exists.
