@@ -15,7 +15,7 @@ use super::Answer;
 use super::TCX_INGRESS;
 
 /// More descriptors than a test has at a time.
-const DESCRIPTORS: u32 = 128;
+const DESCRIPTORS: u32 = 256;
 /// The index of every namespace's first device.
 const LOOPBACK: u32 = 1;
 
@@ -44,22 +44,22 @@ impl Ids {
     }
 }
 
-/// From here on the ids of new programs and links are no descriptors of this process: an id in the place
-/// of a descriptor is wrong on every run, whatever number it is. Ids count up, so once will do.
+/// From here on the ids of new programs are no descriptors of this process: an id in the place of a
+/// descriptor is wrong on every run, whatever number it is. Ids count up, so once will do.
 pub fn above_descriptors() -> Answer<()> {
     let limit = DESCRIPTORS.into();
     setrlimit(Resource::RLIMIT_NOFILE, limit, limit)?;
-    let prog = loop {
-        let prog = Prog::returning(0)?;
-        if prog.id >= DESCRIPTORS {
-            break prog;
-        }
-    };
+    while Prog::returning(0)?.id < DESCRIPTORS {}
+    Ok(())
+}
+
+/// From here on the ids of new links are above that of `prog`, for which nobody can take them then.
+pub fn links_above(prog: &Prog) -> Answer<()> {
     let link = |revision| {
         let place = Place::default().revision(revision);
-        Link::create(&prog, LOOPBACK, TCX_INGRESS, place)
+        Link::create(prog, LOOPBACK, TCX_INGRESS, place)
     };
-    for _ in link(0)?.id..DESCRIPTORS {
+    for _ in link(0)?.id..prog.id {
         // Refused when it has its id already, and so at no cost of a grace period.
         let _stale = link(u64::MAX).is_err();
     }

@@ -87,7 +87,7 @@ pub struct World {
 
 impl World {
     pub fn new(ctx: &Ctx) -> Result<Self> {
-        ids::above_descriptors().context("using up small ids")?;
+        ids::above_descriptors().context("using up small ids of programs")?;
         let mut spaces = vec![ctx.host.clone()];
         while spaces.len() < NAMESPACES {
             spaces.push(ctx.ns()?);
@@ -99,6 +99,7 @@ impl World {
             let prog = Prog::returning(progs.len() as i32 - 2);
             progs.push(prog.context("loading a program")?);
         }
+        ids::links_above(&progs[PROGS - 1]).context("using up small ids of links")?;
         Ok(Self {
             spaces,
             progs,

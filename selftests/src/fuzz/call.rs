@@ -145,6 +145,12 @@ fn dressed(
                     let at = at % words.len();
                     words[at].2 = word;
                 }
+                // Some bytes of an id, or one of them changed, are another id, and it may be taken.
+                let covers = |(start, width, _): &(usize, usize, Word), at: usize| {
+                    (*start..start + width).contains(&at)
+                };
+                let dirt = dirt.filter(|(at, _)| !words.iter().any(|word| covers(word, *at)));
+                words.retain(|(start, width, _)| start + width <= size as usize);
                 Call {
                     command,
                     words,

@@ -250,7 +250,7 @@ impl World {
                     .collect();
                 format!(": count {count}, revision {revision}, flags {flags}, {progs:?}, {links:?}")
             }
-            call::INFO if matches!(call.words[0].2, Word::Fd(Thing::Link(_))) => {
+            call::INFO if matches!(call.words.first(), Some((_, _, Word::Fd(Thing::Link(_))))) => {
                 let info = self.arena.array(0);
                 format!(": kind {}, device {:?}", info[0], &info[4..6])
             }
