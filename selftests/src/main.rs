@@ -98,7 +98,12 @@ struct Options {
     #[arg(long, value_name = "N", default_value_t = 40)]
     steps: u32,
     /// How many operations with bad input
-    #[arg(long, value_name = "N", default_value_t = 0, overrides_with = "fuzz")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1000,
+        overrides_with = "fuzz"
+    )]
     fuzz: u64,
     /// How many of them are a sequence
     #[arg(long, value_name = "N", default_value_t = 100)]

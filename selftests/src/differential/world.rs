@@ -42,6 +42,10 @@ use crate::nl::Answer;
 const NOBODY: u32 = 4711;
 const NO_FD: u32 = 9999;
 const NO_ID: u32 = u32::MAX - 1;
+/// More than any descriptor of a test.
+const LARGE_ID: u32 = 128;
+/// The index of every namespace's first device.
+const LOOPBACK: u32 = 1;
 
 /// Attributes of a dump that the background settles, or that count time and traffic.
 const UNSTEADY: [u16; 7] = [
@@ -86,6 +90,7 @@ pub struct World {
 
 impl World {
     pub fn new(ctx: &Ctx) -> Result<Self> {
+        large_ids().context("using up small ids")?;
         let mut spaces = vec![ctx.host.clone()];
         while spaces.len() < NAMESPACES {
             spaces.push(ctx.ns()?);
@@ -391,6 +396,26 @@ impl World {
         }
         Ok(text)
     }
+}
+
+/// Uses up the ids that could be descriptors: an id in the place of a descriptor must be as wrong on
+/// the second driver as on the first, where it may be another number. Ids count up, so once will do.
+fn large_ids() -> bpf::Answer<()> {
+    let prog = loop {
+        let prog = Prog::returning(0)?;
+        if prog.id > LARGE_ID {
+            break prog;
+        }
+    };
+    let link = |revision| {
+        let place = mprog::Place::default().revision(revision);
+        Link::create(&prog, LOOPBACK, bpf::TCX_INGRESS, place)
+    };
+    for _ in link(0)?.id..=LARGE_ID {
+        // Refused when it has its id already, and so at no cost of a grace period.
+        let _stale = link(u64::MAX).is_err();
+    }
+    Ok(())
 }
 
 fn raw(attrs: &[Raw]) -> Attrs {

@@ -110,6 +110,14 @@ pub fn any() -> BoxedStrategy<Call> {
 
 type Words = Vec<(usize, usize, Word)>;
 
+/// Whether the kernel may look for an id there. Elsewhere, as a size or a count, an id would differ between the drivers' runs.
+fn may_be_id(command: u32, offset: usize) -> bool {
+    matches!(
+        (command, offset),
+        (PROG_ATTACH | PROG_DETACH, 20) | (LINK_CREATE, 16) | (LINK_BY_ID, 0)
+    )
+}
+
 /// A call with its words, then what is wrong with it.
 fn dressed(
     command: u32,
@@ -143,7 +151,9 @@ fn dressed(
             move |((device, hook, mut words), other, size, place, dirt, common, slot)| {
                 if let Some((at, word)) = other {
                     let at = at % words.len();
-                    words[at].2 = word;
+                    if !matches!(word, Word::Id(_)) || may_be_id(command, words[at].0) {
+                        words[at].2 = word;
+                    }
                 }
                 Call {
                     command,

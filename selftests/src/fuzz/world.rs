@@ -28,7 +28,6 @@ use super::socket::Wild;
 use crate::bpf;
 use crate::bpf::link::Link;
 use crate::bpf::mprog;
-use crate::bpf::prog::Prog;
 use crate::ctx::Ctx;
 use crate::differential::op::Device;
 use crate::differential::op::Revision;
@@ -41,8 +40,6 @@ const LOOPBACK: u32 = 1;
 /// Ids and descriptors that nothing has.
 const NO_FD: u32 = 9999;
 const NO_ID: u32 = u32::MAX - 1;
-/// More than any descriptor of a test.
-const LARGE_ID: u32 = 128;
 
 /// Runs a sequence and tells each step.
 pub fn compare(ctx: &Ctx, ops: &[Op]) -> Result<()> {
@@ -85,7 +82,6 @@ struct Sockets {
 
 impl World {
     fn new(ctx: &Ctx) -> Result<Self> {
-        large_ids().context("using up small ids")?;
         let base = world::World::new(ctx)?;
         let mut sockets = Vec::new();
         for ns in base.spaces() {
@@ -262,26 +258,6 @@ impl World {
             _ => String::new(),
         }
     }
-}
-
-/// Uses up the ids that could be descriptors: an id in the place of a descriptor must be as wrong on
-/// the second driver as on the first, where it may be another number. Ids count up, so once will do.
-fn large_ids() -> bpf::Answer<()> {
-    let prog = loop {
-        let prog = Prog::returning(0)?;
-        if prog.id > LARGE_ID {
-            break prog;
-        }
-    };
-    let link = |revision| {
-        let place = mprog::Place::default().revision(revision);
-        Link::create(&prog, LOOPBACK, bpf::TCX_INGRESS, place)
-    };
-    for _ in link(0)?.id..=LARGE_ID {
-        // Refused when it has its id already, and so at no cost of a grace period.
-        let _stale = link(u64::MAX).is_err();
-    }
-    Ok(())
 }
 
 impl Names for World {
