@@ -61,8 +61,9 @@ static int __init nk_test_defect_init(void)
 	for (n = 0; n < 10; n++)
 		leak();
 	sleep_under_rcu();
-	read_behind();
+	/* Locks are not watched any more after a report of KASAN's. */
 	lock_in_two_orders();
+	read_behind();
 	return 0;
 }
 module_init(nk_test_defect_init);

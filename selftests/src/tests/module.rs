@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
+use std::time::Instant;
 
 use anyhow::bail;
 use anyhow::Context;
@@ -153,6 +154,7 @@ fn meanwhile(
 /// Creates a pair, has it for a moment and deletes it; the driver may be on its way
 /// out or in.
 fn come_and_go(ns: &Ns) -> Result<()> {
+    let begun = Instant::now();
     match Spec::l3().name("busy0").peer("busy1").try_create(ns) {
         Ok(()) => {}
         Err(no) if matches!(no.errno, Errno::EOPNOTSUPP | Errno::EBUSY | Errno::EAGAIN) => {
@@ -160,7 +162,8 @@ fn come_and_go(ns: &Ns) -> Result<()> {
         }
         Err(no) => return Err(no.into()),
     }
-    thread::sleep(Duration::from_millis(50));
+    // As long there as on the way, or a slow kernel would hardly ever be met with it.
+    thread::sleep(begun.elapsed().max(Duration::from_millis(50)));
     match ns.link("busy0").and_then(|link| ns.del_link(link.index)) {
         Ok(()) => Ok(()),
         // An unload has deleted it in the meantime.
