@@ -10,11 +10,13 @@ pub mod op;
 mod shrink;
 pub mod world;
 
+use std::fmt::Debug;
 use std::rc::Rc;
 
 use anyhow::anyhow;
 use anyhow::Result;
 use proptest::collection::vec;
+use proptest::strategy::BoxedStrategy;
 use proptest::strategy::Strategy;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::Config;
@@ -50,14 +52,7 @@ impl Plan {
     }
 
     fn operations(&self, number: u32) -> Result<Vec<Op>> {
-        let mut runner = random(self.seed, number.into());
-        let rest = self.steps.saturating_sub(1) as usize;
-        let tree = (op::pair(), vec(op::any(), rest))
-            .new_tree(&mut runner)
-            .map_err(|why| anyhow!("making a sequence: {why}"))?;
-        let (first, mut ops) = tree.current();
-        ops.insert(0, first);
-        Ok(ops)
+        sequence(self.seed, number.into(), self.steps, op::pair(), op::any())
     }
 
     /// The operations of a sequence by the name of its test.
@@ -67,8 +62,25 @@ impl Plan {
     }
 }
 
+/// Draws sequence `number` of a seed: so many operations, the first of a kind of its own.
+pub fn sequence<O: Clone + Debug>(
+    seed: u64,
+    number: u64,
+    steps: u32,
+    first: BoxedStrategy<O>,
+    any: BoxedStrategy<O>,
+) -> Result<Vec<O>> {
+    let rest = steps.saturating_sub(1) as usize;
+    let tree = (first, vec(any, rest))
+        .new_tree(&mut random(seed, number))
+        .map_err(|why| anyhow!("making a sequence: {why}"))?;
+    let (first, mut ops) = tree.current();
+    ops.insert(0, first);
+    Ok(ops)
+}
+
 /// What sequence `number` of a seed is drawn from.
-pub fn random(seed: u64, number: u64) -> TestRunner {
+fn random(seed: u64, number: u64) -> TestRunner {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     bytes[8..16].copy_from_slice(&number.to_le_bytes());

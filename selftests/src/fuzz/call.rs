@@ -145,7 +145,8 @@ fn dressed(
                     let at = at % words.len();
                     words[at].2 = word;
                 }
-                // Some bytes of an id, or one of them changed, are another id, and it may be taken.
+                // No word is cut or altered: an id, or a number where an id is looked up, would become one that
+                // is taken on one run and free on the other.
                 let covers = |(start, width, _): &(usize, usize, Word), at: usize| {
                     (*start..start + width).contains(&at)
                 };

@@ -17,11 +17,7 @@ mod world;
 
 use std::rc::Rc;
 
-use anyhow::anyhow;
 use anyhow::Result;
-use proptest::collection::vec;
-use proptest::strategy::Strategy;
-use proptest::strategy::ValueTree;
 
 use crate::ctx::Ctx;
 use crate::differential;
@@ -62,14 +58,7 @@ impl Plan {
     }
 
     pub fn sequence(&self, number: u64) -> Result<Vec<Op>> {
-        let mut runner = differential::random(self.seed, number);
-        let rest = self.steps.saturating_sub(1) as usize;
-        let tree = (op::first(), vec(op::any(), rest))
-            .new_tree(&mut runner)
-            .map_err(|why| anyhow!("making a sequence: {why}"))?;
-        let (first, mut ops) = tree.current();
-        ops.insert(0, first);
-        Ok(ops)
+        differential::sequence(self.seed, number, self.steps, op::first(), op::any())
     }
 
     /// The operations of a sequence by the name of its test.
