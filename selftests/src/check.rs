@@ -66,10 +66,10 @@ pub fn refused<T>(
 #[track_caller]
 pub fn soon(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
     let at = std::panic::Location::caller();
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(40);
     while !holds()? {
         if Instant::now() > deadline {
-            bail!("{what}: not within 10 s ({}:{})", at.file(), at.line());
+            bail!("{what}: not within 40 s ({}:{})", at.file(), at.line());
         }
         std::thread::sleep(Duration::from_millis(5));
     }

@@ -399,7 +399,7 @@ pub const OPERATIONS: &[Operation] = &[
             scene.link.replace(Some(scene.new_link()?));
             Ok(())
         },
-        allocates: true,
+        allocates: false,
         steps: &[],
     },
     Operation {

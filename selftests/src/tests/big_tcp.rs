@@ -125,7 +125,7 @@ fn largest(t: &Ctx, attrs: [u16; 2], size: u32, v6: bool, peer_too: bool) -> Res
     )?;
     mprog::attach(probes.fd(0)?, duo.pair.primary, PRIMARY, Place::default())?;
     let ip = if v6 { POD6.into() } else { POD4.into() };
-    traffic::tcp_exchange(&duo.host, &duo.pod, ip, 8_000_000)?;
+    traffic::tcp_exchange(&duo.host, &duo.pod, ip, 4_000_000)?;
     Ok(probes.seen(0)?.max_len)
 }
 
