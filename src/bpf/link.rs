@@ -107,7 +107,7 @@ impl DeviceLink {
     }
 
     /// Takes the link off its device, `dev`. The link is defunct then.
-    pub(crate) fn detach<T: Driver>(&self, dev: &Device<T>, rtnl: &Rtnl) -> Result {
+    fn detach<T: Driver>(&self, dev: &Device<T>, rtnl: &Rtnl) -> Result {
         let prog = self.prog(rtnl).map_or(ptr::null_mut(), Prog::as_ptr);
         dev.mprog()
             .detach_link(prog, self.link.get(), rtnl)?
@@ -192,19 +192,25 @@ impl PrimedLink {
         })
     }
 
-    /// Puts the link into the program array of `dev`, at the place that user space asks for.
-    pub(crate) fn attach<T: Driver>(&self, dev: &Device<T>, place: &Place, rtnl: &Rtnl) -> Result {
+    /// Puts the link into the program array of `dev`, at the place that user space asks for, and gives it to user
+    /// space: the file descriptor. If it cannot be attached, it goes away.
+    pub(crate) fn attach<T: Driver>(
+        self,
+        dev: &Device<T>,
+        place: &Place,
+        rtnl: &Rtnl,
+    ) -> Result<c_int> {
         let link = self.primer.link;
         // SAFETY: By the type invariant; `dev` is set right here.
         unsafe { dev.mprog().attach_link(&self.prog, link, place, rtnl) }?.commit();
         // SAFETY: By the type invariant.
         // INVARIANT: The link stands in the array of `dev`.
         unsafe { DeviceLink::from_raw(link) }.set_device(dev.as_ptr());
-        Ok(())
+        Ok(self.settle())
     }
 
-    /// Gives the link to user space: the file descriptor (`bpf_link_settle()`).
-    pub(crate) fn settle(self) -> c_int {
+    /// Gives the link to user space (`bpf_link_settle()`).
+    fn settle(self) -> c_int {
         let mut this = core::mem::ManuallyDrop::new(self);
         // SAFETY: By the type invariant. The link takes over the reference in `prog`, which is not dropped.
         unsafe { bindings::bpf_link_settle(&mut this.primer) }
@@ -213,8 +219,8 @@ impl PrimedLink {
 
 impl Drop for PrimedLink {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant; the link forgets its program, so that only `prog` references it. It was
-        // not attached, or `attach()` would not have failed.
+        // SAFETY: By the type invariant; the link forgets its program, so that only `prog` references it. It is not
+        // attached: `attach()` consumes the value, and drops it only where that failed.
         unsafe { bindings::bpf_link_cleanup(&mut self.primer) };
     }
 }
@@ -236,9 +242,6 @@ impl LinkInfo<'_> {
 ///
 /// All run in a context that may sleep, without RTNL.
 pub(crate) trait LinkOps: Driver<Private: HasMprog> {
-    /// The last reference goes, or user space detaches: the link leaves its device, if it has one still.
-    fn release(link: &DeviceLink);
-
     /// Another program; `old` is the one that user space expects, if it does.
     fn update(link: &DeviceLink, new: &Prog, old: Option<&Prog>) -> Result;
 
@@ -269,20 +272,33 @@ impl<T: LinkOps> Adapter<T> {
         }
     };
 
+    /// Takes the link off its device, if it has one still (`netkit_link_release()`).
+    fn leave_device(link: &DeviceLink) {
+        let rtnl = Rtnl::lock();
+        if let Some(dev) = link.device(&rtnl).and_then(NetDevice::downcast::<T>) {
+            warn_on_once(link.detach(dev, &rtnl).is_err());
+        }
+    }
+
+    /// The last reference goes.
+    ///
     /// # Safety
     ///
     /// `link` must be a valid link of this kind.
     unsafe extern "C" fn release(link: *mut bindings::bpf_link) {
         // SAFETY: By the function's safety requirement.
-        T::release(unsafe { DeviceLink::from_raw(link) });
+        Self::leave_device(unsafe { DeviceLink::from_raw(link) });
+        klp::stay_on_stack();
     }
 
+    /// User space detaches.
+    ///
     /// # Safety
     ///
     /// `link` must be a valid link of this kind.
     unsafe extern "C" fn detach(link: *mut bindings::bpf_link) -> c_int {
         // SAFETY: By the function's safety requirement.
-        T::release(unsafe { DeviceLink::from_raw(link) });
+        Self::leave_device(unsafe { DeviceLink::from_raw(link) });
         0
     }
 

@@ -118,20 +118,21 @@ impl<B> Mprog<B> {
     /// Attaches a program.
     ///
     /// `EEXIST`, `ERANGE`, `ESTALE` and more, as `bpf_mprog_attach()` has them.
-    pub(crate) fn attach<'a>(
-        &'a self,
+    pub(crate) fn attach(
+        &self,
         prog: &Prog,
         replace: Option<&Prog>,
         place: &Place,
-        rtnl: &'a Rtnl,
-    ) -> Result<Change<'a, B>> {
+        rtnl: &Rtnl,
+    ) -> Result {
         let reference: ARef<Prog> = prog.into();
         let replace = replace.map_or(ptr::null_mut(), Prog::as_ptr);
         // SAFETY: The program is referenced, there is no link, and `replace` is null or a valid program.
         let change = unsafe { self.attach_raw(prog, ptr::null_mut(), replace, place, rtnl) }?;
         // The array has it now.
         mem::forget(reference);
-        Ok(change)
+        change.commit();
+        Ok(())
     }
 
     /// Attaches the program of a link. The errors are those of [`Self::attach`].
@@ -213,14 +214,11 @@ impl<B> Mprog<B> {
     }
 
     /// Detaches a program, or the one that `place` names. `ENOENT` where nothing is attached.
-    pub(crate) fn detach<'a>(
-        &'a self,
-        prog: Option<&Prog>,
-        place: &Place,
-        rtnl: &'a Rtnl,
-    ) -> Result<Change<'a, B>> {
+    pub(crate) fn detach(&self, prog: Option<&Prog>, place: &Place, rtnl: &Rtnl) -> Result {
         let prog = prog.map_or(ptr::null_mut(), Prog::as_ptr);
-        self.detach_raw(prog, ptr::null_mut(), place, rtnl)
+        self.detach_raw(prog, ptr::null_mut(), place, rtnl)?
+            .commit();
+        Ok(())
     }
 
     /// Detaches a link. `ENOENT` where nothing is attached, or not this one.
@@ -381,7 +379,7 @@ impl<T: Driver> Device<T> {
 ///
 /// `old` is the entry that was in use, `publish` the one to be used in its place, if any.
 #[must_use = "a change has to be committed"]
-pub(crate) struct Change<'a, B> {
+pub(super) struct Change<'a, B> {
     mprog: &'a Mprog<B>,
     old: *mut Entry,
     publish: Option<*mut Entry>,
@@ -390,7 +388,7 @@ pub(crate) struct Change<'a, B> {
 
 impl<B> Change<'_, B> {
     /// Publishes the new array, waits until nobody runs the old one, and drops what was taken off.
-    pub(crate) fn commit(self) {}
+    pub(super) fn commit(self) {}
 
     /// A replacement happens in the array that is in use: it has nothing to publish.
     pub(super) fn is_in_place(&self) -> bool {

@@ -7,7 +7,8 @@
 use crate::bindings;
 use core::{
     cell::UnsafeCell,
-    ffi::CStr, //
+    ffi::CStr,
+    sync::atomic::{compiler_fence, Ordering}, //
 };
 use kernel::{
     error::to_result,
@@ -53,6 +54,16 @@ impl Func {
         }
         table
     }
+}
+
+/// Ends a replacement that returns nothing: what it calls is called, not jumped to.
+///
+/// The livepatch core looks for tasks inside the replacements on their stacks (`klp_check_stack_func()`). Of one that has jumped to
+/// another function of the module nothing is left there: the module could be unloaded while a task sleeps in it.
+/// modtool refuses a module in which a replacement does so.
+#[inline(always)]
+pub(crate) fn stay_on_stack() {
+    compiler_fence(Ordering::SeqCst);
 }
 
 /// A set of functions that is put in place as a whole (`struct klp_patch`): a writable static.

@@ -6,6 +6,9 @@
 //! steps. Under RTNL, where no device can come into being: look for devices, and if there are none, close the
 //! door, by a `newlink` that refuses. Then unregister. Each step is a value; dropping it undoes the step.
 //!
+//! Putting it back takes memory, and may fail. Then the table is left on no list, which the next load of the module
+//! finds, and its unloading tries again.
+//!
 //! C source: drivers/net/netkit.c, net/core/rtnetlink.c
 
 use super::{
@@ -86,9 +89,15 @@ struct Closed {
 }
 
 impl Closed {
-    /// `EBUSY`, with a line in the log that names it, if there is a device in any namespace.
+    /// `EBUSY`, with a line in the log that names it, if there is a device in any namespace; `EBUSY` if it is closed
+    /// already.
     fn close() -> Result<Self> {
         let rtnl = Rtnl::lock();
+        // SAFETY: The table is static; the field is used under RTNL only.
+        let newlink: NewLink = unsafe { (*table()).newlink };
+        if newlink.map(|newlink| newlink as usize) == Some(refuse as *const () as usize) {
+            return Err(EBUSY);
+        }
         let ours = |dev: &super::device::NetDevice| ptr::eq(dev.link_ops(), table());
         if let Some(dev) = namespace::find_device(&rtnl, ours) {
             pr_err!(
@@ -125,15 +134,42 @@ impl Drop for Closed {
 /// The built-in table is not registered.
 pub(crate) struct Suspended(#[expect(dead_code)] Closed);
 
+/// Whether the table is on no list: [`Suspended`] leaves it so, pointing at itself, where the kernel does not take it.
+fn is_left_out(_closed: &Closed) -> bool {
+    // SAFETY: The table is static. Its place in the list is changed by `rtnl_link_register()` and
+    // `rtnl_link_unregister()`, which are called for it by the boot, and by who has a `Closed`.
+    unsafe {
+        let list = &raw const (*table()).list;
+        ptr::eq((*list).next, list)
+    }
+}
+
+/// Leaves the table on no list (`INIT_LIST_HEAD()`).
+///
+/// # Safety
+///
+/// The table must not be registered.
+unsafe fn leave_out() {
+    // SAFETY: By the function's safety requirement it is on no list, and `rtnl_link_unregister()` has waited for those
+    // who walked it (`synchronize_rcu()`).
+    unsafe {
+        let list = &raw mut (*table()).list;
+        (*list).next = list;
+        (*list).prev = list;
+    }
+}
+
 impl Suspended {
     /// Takes the built-in driver out. `EBUSY` if it has a device.
     pub(crate) fn suspend() -> Result<Self> {
         let closed = Closed::close()?;
-        // Waits for the namespaces that are being torn down, devices of the type and all.
-        // SAFETY: `netkit_mod_init()` registered `netkit_link_ops` when the kernel booted, and whoever unregisters it
-        // has a value of this type.
-        unsafe { bindings::rtnl_link_unregister(table()) };
-        // INVARIANT: Unregistered just now.
+        if !is_left_out(&closed) {
+            // Waits for the namespaces that are being torn down, devices of the type and all.
+            // SAFETY: `netkit_mod_init()` registered `netkit_link_ops` when the kernel booted. Whoever unregisters it
+            // has a value of this type, which registers it again, or leaves it out.
+            unsafe { bindings::rtnl_link_unregister(table()) };
+        }
+        // INVARIANT: Unregistered just now, or left out.
         Ok(Self(closed))
     }
 }
@@ -142,8 +178,10 @@ impl Drop for Suspended {
     fn drop(&mut self) {
         // SAFETY: By the type invariant the table is not registered. It goes on refusing until `Closed` is dropped.
         if let Err(err) = to_result(unsafe { bindings::rtnl_link_register(table()) }) {
+            // SAFETY: It was not registered, and that failed.
+            unsafe { leave_out() };
             pr_err!(
-                "cannot register the built-in driver again ({}): no netkit until the next boot\n",
+                "cannot register the built-in driver again ({}): load and unload the module once more\n",
                 err.to_errno()
             );
         }

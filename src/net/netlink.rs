@@ -137,13 +137,14 @@ impl IfName {
     /// `text` must be shorter than `IFNAMSIZ`: a longer one does not compile in a constant.
     pub(crate) const fn from_static(text: &'static CStr) -> Self {
         let bytes = text.to_bytes();
+        assert!(bytes.len() < IFNAMSIZ);
         let mut name = [0; IFNAMSIZ];
         let mut i = 0;
-        while i < bytes.len() && i < IFNAMSIZ - 1 {
+        while i < bytes.len() {
             name[i] = bytes[i];
             i += 1;
         }
-        // INVARIANT: The last byte was not written.
+        // INVARIANT: The last byte was not written, as the text is shorter.
         Self(name)
     }
 
@@ -197,7 +198,7 @@ pub(crate) struct PeerInfo<'a> {
 }
 
 impl<'a> PeerInfo<'a> {
-    /// Parses `attr`, whose policy must demand the size of `struct ifinfomsg`.
+    /// Parses `attr`. One that is too short for `struct ifinfomsg`, which a policy should refuse, has no attributes.
     ///
     /// As the C drivers do, takes no notice of an error: rtnetlink parsed the same attribute before it called
     /// the driver, and refused the request if it was malformed.
@@ -206,10 +207,13 @@ impl<'a> PeerInfo<'a> {
         // The field `ifi_index` of `struct ifinfomsg`.
         const AT: usize = core::mem::offset_of!(bindings::ifinfomsg, ifi_index);
         let ifindex = attr.payload().get(AT..).and_then(<[u8]>::first_chunk);
-        // SAFETY: The table has IFLA_MAX + 1 entries; the attribute is valid.
-        unsafe {
-            bindings::rtnl_nla_parse_ifinfomsg(tb.as_mut_ptr(), attr.as_ptr(), extack.as_ptr())
-        };
+        if attr.payload().len() >= size_of::<bindings::ifinfomsg>() {
+            // SAFETY: The table has IFLA_MAX + 1 entries; the attribute is valid, and as long as the header that
+            // `rtnl_nla_parse_ifinfomsg()` skips.
+            unsafe {
+                bindings::rtnl_nla_parse_ifinfomsg(tb.as_mut_ptr(), attr.as_ptr(), extack.as_ptr())
+            };
+        }
         Self {
             tb,
             ifindex: ifindex.map_or(0, |bytes| i32::from_ne_bytes(*bytes)),

@@ -91,7 +91,7 @@ impl<'a, T: LinkDriver> NewDevice<'a, T> {
     }
 
     /// The largest packets are those of `other` (`netif_inherit_tso_max()`).
-    pub(crate) fn inherit_tso_max(&self, other: &Device<T>) {
+    pub(crate) fn inherit_tso_max(&self, other: &Self) {
         // SAFETY: Both devices are valid by the type invariants; `netif_inherit_tso_max()` writes this one's limits,
         // which nobody reads before `register_netdevice()`.
         unsafe { bindings::netif_inherit_tso_max(self.as_ptr(), other.as_ptr()) };
@@ -136,11 +136,31 @@ impl<'a, T: LinkDriver> NewDevice<'a, T> {
     }
 }
 
-impl<T: Driver> Deref for NewDevice<'_, T> {
-    type Target = Device<T>;
+/// What may be done with a device that is not registered. It is no `&Device`, of which others may keep a reference, and
+/// whose counters exist.
+impl<T: Driver> NewDevice<'_, T> {
+    pub(super) fn as_ptr(&self) -> *mut bindings::net_device {
+        self.dev.as_ptr()
+    }
 
-    fn deref(&self) -> &Device<T> {
-        self.dev
+    /// [`Device::private`].
+    pub(crate) fn private(&self) -> &T::Private {
+        self.dev.private()
+    }
+
+    /// The index that the device will ask for, 0 for any.
+    pub(crate) fn ifindex(&self) -> i32 {
+        self.dev.ifindex()
+    }
+
+    /// [`NetDevice::set_needed_headroom`](super::device::NetDevice::set_needed_headroom).
+    pub(crate) fn set_needed_headroom(&self, bytes: u16) {
+        self.dev.set_needed_headroom(bytes);
+    }
+
+    /// [`NetDevice::set_needed_tailroom`](super::device::NetDevice::set_needed_tailroom).
+    pub(crate) fn set_needed_tailroom(&self, bytes: u16) {
+        self.dev.set_needed_tailroom(bytes);
     }
 }
 

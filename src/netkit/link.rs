@@ -34,14 +34,6 @@ fn ifindex(link: &DeviceLink) -> u32 {
 }
 
 impl LinkOps for Netkit {
-    /// `netkit_link_release()`.
-    fn release(link: &DeviceLink) {
-        let rtnl = Rtnl::lock();
-        if let Some(dev) = device(link, &rtnl) {
-            crate::net::warn_on_once(link.detach(dev, &rtnl).is_err());
-        }
-    }
-
     /// `netkit_link_update()`. `ENOLINK` for a link that is defunct.
     fn update(link: &DeviceLink, new: &Prog, old: Option<&Prog>) -> Result {
         let rtnl = Rtnl::lock();

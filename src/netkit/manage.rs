@@ -57,17 +57,14 @@ impl Syscall for Netkit {
             None => None,
         };
         dev.mprog()
-            .attach(prog, replace.as_deref(), &request.place(), &rtnl)?
-            .commit();
-        Ok(())
+            .attach(prog, replace.as_deref(), &request.place(), &rtnl)
     }
 
     /// `netkit_prog_detach()`.
     fn prog_detach(request: &ProgRequest<'_>, prog: Option<&Prog>) -> Result {
         let rtnl = Rtnl::lock();
         let dev = dev_fetch(request.target_ifindex(), request.attach_type(), &rtnl)?;
-        dev.mprog().detach(prog, &request.place(), &rtnl)?.commit();
-        Ok(())
+        dev.mprog().detach(prog, &request.place(), &rtnl)
     }
 
     /// `netkit_prog_query()`.
@@ -81,8 +78,6 @@ impl Syscall for Netkit {
     fn link_attach(request: &LinkRequest<'_>, prog: &Prog) -> Result<c_int> {
         let rtnl = Rtnl::lock();
         let dev = dev_fetch(request.target_ifindex(), request.attach_type(), &rtnl)?;
-        let link = PrimedLink::new(prog, request.attach_type())?;
-        link.attach(dev, &request.place(), &rtnl)?;
-        Ok(link.settle())
+        PrimedLink::new(prog, request.attach_type())?.attach(dev, &request.place(), &rtnl)
     }
 }

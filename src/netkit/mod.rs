@@ -62,17 +62,18 @@ static PATCH: klp::Patch<10> = klp::Patch::new(klp::Func::table(
 
 /// The loaded module.
 pub(crate) struct Module {
-    // Dropped in this order.
-    _notifier: notifier::Registration<queue::Lessors>,
+    // Dropped in this order: as long as there are devices, the notifier ends the leases of a card that goes. Without
+    // it, the card's unregistration would wait for a lease, and that of the link type for the card.
     _replaced: Replaced<Netkit>,
+    _notifier: notifier::Registration<queue::Lessors>,
 }
 
 impl klp::Livepatch for Module {
     fn prepare() -> Result<Self> {
-        let replaced = Replaced::replace(&LINK_OPS)?;
+        let notifier = NOTIFIER.register()?;
         Ok(Self {
-            _notifier: NOTIFIER.register()?,
-            _replaced: replaced,
+            _replaced: Replaced::replace(&LINK_OPS)?,
+            _notifier: notifier,
         })
     }
 

@@ -222,7 +222,7 @@ impl LinkDriver for Netkit {
 
 /// Creates and registers the peer of `primary`. It is unregistered again if what follows fails.
 fn new_peer<'a>(
-    primary: &Device<Netkit>,
+    primary: &NewDevice<'_, Netkit>,
     settings: &Settings<'_>,
     request: &Request<'_>,
     extack: &mut ExtAck,

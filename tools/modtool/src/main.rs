@@ -3,11 +3,13 @@
 //! The build steps of the module that Kbuild does not have.
 //!
 //! `layout` turns the BTF of the target kernel into constants that the module asserts its mirrored structs
-//! against. `names` finds the functions that get stable names. `post-link` makes the module's references to unexported symbols livepatch relocations.
+//! against. `names` finds the functions that get stable names. `post-link` makes the module's references to
+//! unexported symbols livepatch relocations, and refuses a module that livepatch could not take out again.
 
 mod layout;
 mod names;
 mod post_link;
+mod replacements;
 
 use anyhow::Result;
 use clap::Parser;
