@@ -9,9 +9,15 @@
  *
  * The function has to be one that ftrace can reach, so that the probe sits where a call arrives: there, going on in
  * a function that only returns a value is the same as if the caller had called that.
+ *
+ *   echo 5000 >/sys/module/nk_test_fault/parameters/hold_rtnl
+ *
+ * holds RTNL for that many milliseconds: whoever wants it sleeps meanwhile.
  */
+#include <linux/delay.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
+#include <linux/rtnetlink.h>
 #include <linux/sched.h>
 #include <linux/string.h>
 
@@ -77,6 +83,25 @@ static int arm(const char *text, const struct kernel_param *param)
 
 static const struct kernel_param_ops arm_ops = { .set = arm };
 module_param_cb(arm, &arm_ops, NULL, 0200);
+
+static int hold_rtnl(const char *text, const struct kernel_param *param)
+{
+	unsigned int milliseconds;
+	int err;
+
+	err = kstrtouint(text, 10, &milliseconds);
+	if (err)
+		return err;
+	if (milliseconds > 60000)
+		return -ERANGE;
+	rtnl_lock();
+	msleep(milliseconds);
+	rtnl_unlock();
+	return 0;
+}
+
+static const struct kernel_param_ops hold_rtnl_ops = { .set = hold_rtnl };
+module_param_cb(hold_rtnl, &hold_rtnl_ops, NULL, 0200);
 
 static int __init nk_test_fault_init(void)
 {

@@ -74,7 +74,11 @@ fn set_up() -> Result<()> {
         let folder = folder.context(DEBUGFS)?.path();
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
         let switches: &[_] = match name.as_ref() {
-            "failslab" | "fail_page_alloc" => &[("ignore-gfp-wait", "N"), ("verbose", "0")],
+            "failslab" | "fail_page_alloc" => &[
+                ("ignore-gfp-wait", "N"),
+                ("min-order", "0"),
+                ("verbose", "0"),
+            ],
             // Only below a caller that lies between the first two addresses: nobody.
             name if name.starts_with("fail_") => &[("require-end", "2"), ("require-start", "1")],
             _ => &[],
@@ -116,9 +120,13 @@ impl Countdown {
 struct Answers(BTreeMap<String, u32>);
 
 impl Answers {
-    fn add(&mut self, outcome: Result<(), Errno>) {
+    /// `ENOBUFS` is what a message that could not be made is answered with.
+    fn add(&mut self, outcome: Result<(), Errno>) -> Result<()> {
         let word = outcome.map_or_else(|errno| format!("{errno:?}"), |()| "ok".into());
+        let known = matches!(outcome, Ok(()) | Err(Errno::ENOMEM | Errno::ENOBUFS));
+        check::that(&format!("without memory: {word}"), known)?;
         *self.0.entry(word).or_default() += 1;
+        Ok(())
     }
 
     fn note(&self, t: &Ctx) {
@@ -162,7 +170,7 @@ fn allocations_fail(t: &Ctx, operation: &Operation) -> Result<()> {
             outcome.context("with all the memory that it needs")?;
             break;
         }
-        answers.add(outcome);
+        answers.add(outcome)?;
     }
     answers.note(t);
     answers.same(t);
@@ -224,7 +232,7 @@ fn each_load_fails(t: &Ctx) -> Result<()> {
             outcome.context("with all the memory that it needs")?;
             break;
         }
-        answers.add(outcome);
+        answers.add(outcome)?;
     }
     answers.note(t);
     ensure!(!answers.0.is_empty(), "no allocation was made to fail");

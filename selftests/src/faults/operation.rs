@@ -17,6 +17,7 @@ use crate::bpf::PRIMARY;
 use crate::ctx::Ctx;
 use crate::lessor::Card;
 use crate::lessor::Loaded;
+use crate::module;
 use crate::netkit;
 use crate::netkit::Spec;
 use crate::netkit::NEXT;
@@ -140,6 +141,9 @@ impl Scene {
         if let Some(link) = &*self.link.borrow() {
             let info = link.info()?;
             writeln!(text, "{} on {}", info.prog_id, info.ifindex)?;
+        }
+        if module::is_loaded() {
+            writeln!(text, "{} references", module::references()?)?;
         }
         Ok(text)
     }

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::fs::File;
+use std::time::Duration;
 
 use anyhow::Context;
 use anyhow::Result;
@@ -38,6 +39,12 @@ impl Probe {
 
     pub fn disarm(&self) -> Result<()> {
         fs::write(format!("{PARAMETERS}/arm"), "\n").context("disarming")
+    }
+
+    /// Holds RTNL for that long; returns after it.
+    pub fn hold_rtnl(&self, time: Duration) -> Result<()> {
+        let path = format!("{PARAMETERS}/hold_rtnl");
+        fs::write(path, time.as_millis().to_string()).context("holding RTNL")
     }
 
     /// Whether a call was made to fail since the probe was armed.

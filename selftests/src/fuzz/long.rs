@@ -109,12 +109,12 @@ fn slab() -> Result<u64> {
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
-/// Asks kmemleak, twice: what it finds once may be a pointer that was on its way.
+/// Asks kmemleak, as often as the end of a run in the VM does (scripts/guest/init).
 fn leaked(kmemleak: &Path) -> Result<()> {
     if !kmemleak.exists() {
         return Ok(());
     }
-    for _ in 0..2 {
+    for _ in 0..4 {
         fs::write(kmemleak, "scan").context("scanning for leaks")?;
         std::thread::sleep(Duration::from_secs(6));
     }

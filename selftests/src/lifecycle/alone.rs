@@ -3,9 +3,17 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::thread::ScopedJoinHandle;
+use std::time::Duration;
+use std::time::Instant;
 
+use anyhow::bail;
 use anyhow::ensure;
+use anyhow::Context;
 use anyhow::Result;
+use nix::unistd::gettid;
 
 use crate::bpf::link::Link;
 use crate::bpf::mprog;
@@ -16,6 +24,7 @@ use crate::bpf::PRIMARY;
 use crate::check;
 use crate::ctx::Ctx;
 use crate::ctx::POD4;
+use crate::faults::probe::Probe;
 use crate::module;
 use crate::netkit::Spec;
 use crate::netkit::NEXT;
@@ -24,11 +33,18 @@ use crate::tests::module::built_in_works;
 use crate::tests::tests;
 use crate::traffic;
 
-tests![unload_while_links_are_freed, nothing_of_it_is_reachable];
+tests![
+    unload_while_links_are_freed,
+    unload_waits_for_who_sleeps_in_a_link,
+    nothing_of_it_is_reachable,
+];
+
+const PATCH: &str = "/sys/kernel/livepatch/netkit_rs";
 
 /// A link whose last holder is a file is freed by a worker, after an RCU grace period.
 fn unload_while_links_are_freed(t: &Ctx) -> Result<()> {
-    for round in 0..t.rounds.min(3) {
+    let mut on_their_way = 0;
+    for round in 0..t.rounds.clamp(2, 5) {
         module::load(&t.module)?;
         let index = Spec::l3().create(&t.host, &t.host)?.primary;
         let mut pins = Vec::new();
@@ -42,12 +58,72 @@ fn unload_while_links_are_freed(t: &Ctx) -> Result<()> {
         for pin in &pins {
             fs::remove_file(pin)?;
         }
+        for hook in [PRIMARY, PEER] {
+            on_their_way += mprog::query(index, hook)?.count;
+        }
         if round == 1 {
             t.host.del_link(index)?;
         }
         module::unload()?;
     }
+    t.note(format!("{on_their_way} links still on"));
+    check::that("links still on their way", on_their_way > 0)?;
     built_in_works(t)
+}
+
+/// Who closes or detaches a link sleeps until it gets RTNL, inside a function of the module: the livepatch core has to see
+/// him there, and to wait, before it lets go of the module.
+fn unload_waits_for_who_sleeps_in_a_link(t: &Ctx) -> Result<()> {
+    const HELD: Duration = Duration::from_secs(15);
+    const WATCHED: Duration = Duration::from_secs(4);
+    let probe = Probe::load(t)?;
+    let drops: fn(Link) -> Result<()> = |link| {
+        drop(link);
+        Ok(())
+    };
+    for (how, leave) in [("close", drops), ("detach", |link| Ok(link.detach()?))] {
+        module::load(&t.module)?;
+        let pair = Spec::l3().create(&t.host, &t.host)?;
+        let prog = Prog::returning(NEXT)?;
+        let link = Link::create(&prog, pair.primary, PRIMARY, Place::default())?;
+        thread::scope(|scope| {
+            let holder = scope.spawn(|| probe.hold_rtnl(HELD));
+            let begun = Instant::now();
+            // Whoever looks at a device asks for RTNL, and would wait for it: so much time that the other one has it.
+            thread::sleep(HELD / 10);
+            let (say, hear) = channel();
+            let leaver = scope.spawn(move || {
+                say.send(gettid())?;
+                leave(link)
+            });
+            let stack = format!("/proc/self/task/{}/stack", hear.recv()?);
+            let inside = || -> Result<bool> {
+                let stack = fs::read_to_string(&stack)?;
+                Ok(stack.contains("[netkit_rs]"))
+            };
+            check::soon(&format!("{how} sleeps in the module"), inside)?;
+            fs::write(format!("{PATCH}/enabled"), "0").context(PATCH)?;
+            let watched = Instant::now();
+            while watched.elapsed() < WATCHED {
+                check::that(&format!("{how} still sleeps there"), inside()?)?;
+                check::that(
+                    &format!("the livepatch core waits for {how}"),
+                    Path::new(PATCH).exists(),
+                )?;
+                thread::sleep(Duration::from_millis(50));
+            }
+            check::that("RTNL was held meanwhile", begun.elapsed() < HELD)?;
+            joined(holder)?;
+            joined(leaver)
+        })?;
+        module::unload()?;
+    }
+    probe.unload()?;
+    built_in_works(t)
+}
+
+fn joined(thread: ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
+    thread.join().unwrap_or_else(|_| bail!("a thread panicked"))
 }
 
 /// Lines of a file of the kernel's that name the module.

@@ -18,6 +18,7 @@ use crate::bpf::PRIMARY;
 use crate::check;
 use crate::ctx::Ctx;
 use crate::ctx::Duo;
+use crate::ctx::HOST4;
 use crate::ctx::POD4;
 use crate::kmsg::Kmsg;
 use crate::module;
@@ -25,7 +26,9 @@ use crate::netkit::Spec;
 use crate::netkit::DROP;
 use crate::netkit::NEXT;
 use crate::tests::module::built_in_works;
+use crate::tests::module::come_and_go;
 use crate::tests::module::defunct;
+use crate::tests::module::meanwhile;
 use crate::tests::tests;
 use crate::traffic;
 
@@ -60,6 +63,20 @@ fn load_during_a_transition(t: &Ctx) -> Result<()> {
     let told = |line: &String| line.contains("netkit_rs: cannot livepatch the kernel");
     check::that(&format!("a reason in {lines:?}"), lines.iter().any(told))?;
     names_the_other(module::load(&t.module))?;
+    built_in_works(t)?;
+    // Devices that come between the change of the link type and the patch, which is refused, go with the former.
+    let mut given_up = 0;
+    meanwhile(come_and_go, |_| {
+        for _ in 0..40 {
+            check::errno("loading", module::insert(&t.module), Errno::EBUSY)?;
+            given_up += kmsg.lines().iter().filter(|line| told(line)).count();
+            if given_up >= 3 {
+                break;
+            }
+        }
+        Ok(())
+    })?;
+    check::that("some loads got as far as the patch", given_up > 0)?;
     built_in_works(t)?;
     check::that("it is still in transition", other.in_transition()?)?;
     drop(sleeper);
@@ -140,7 +157,16 @@ fn cumulative_patch(t: &Ctx) -> Result<()> {
         Link::create(&drops, index, PEER, place).map(drop),
         refused,
     )?;
+    // C's functions see to a link on our device: what it is on, what it runs.
     check::equal("the link's device", held.info()?.ifindex, duo.pair.peer)?;
+    let line = format!("ifindex:\t{}\n", duo.pair.peer);
+    check::that("fdinfo", held.fdinfo()?.contains(&line))?;
+    for (prog, passes) in [(&drops, false), (&next, true)] {
+        check::equal("update", held.update(prog, None), Ok(()))?;
+        check::equal("program", held.info()?.prog_id, prog.id)?;
+        let arrives = traffic::udp_arrives(&duo.pod, &duo.host, HOST4.into(), passes)?;
+        check::equal("arrives", arrives, passes)?;
+    }
 
     // Devices still are ours to make, and to change.
     let pair = Spec::l2().create_as("more0", "more1", &t.host, &t.host)?;

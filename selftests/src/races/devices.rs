@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Devices that come, go, move, and go up and down under traffic, or while somebody holds a link on them.
 
+use std::cell::Cell;
 use std::sync::mpsc::channel;
 use std::sync::mpsc::Receiver;
 use std::sync::mpsc::Sender;
@@ -15,8 +16,10 @@ use nix::errno::Errno;
 use super::arena::race;
 use super::arena::Actor;
 use super::arena::Turn;
+use super::carried;
 use super::flood;
 use super::flood::Flood;
+use super::got_through;
 use super::settled;
 use crate::bpf::link::Link;
 use crate::bpf::mprog;
@@ -63,6 +66,15 @@ fn a_moment() {
     sleep(Duration::from_millis(10));
 }
 
+/// Waits until the device sends; that it did is counted. Those who make it send may have ended in the meantime.
+fn sending(turn: &Turn<'_>, ns: &Ns, index: u32, busy: &Cell<u32>) -> Result<()> {
+    check::soon("the device sends", || {
+        let sends = ns.stats(index)?.tx_packets > 0;
+        busy.set(busy.get() + u32::from(sends));
+        Ok(sends || !turn.goes_on())
+    })
+}
+
 fn gone(link: &Link) -> Result<()> {
     check::equal(
         "ifindex of a link whose device is gone",
@@ -81,6 +93,7 @@ fn deleted_under_traffic(t: &Ctx) -> Result<()> {
         let (pod, host) = (tickets.1.enter()?, tickets.0.enter()?);
         let [prog, other] = [Prog::returning(NEXT)?, Prog::returning(NEXT)?];
         let mut round = 0;
+        let busy = Cell::new(0);
         turn.repeat(|| {
             round += 1;
             let spec = if round % 4 < 2 {
@@ -92,7 +105,8 @@ fn deleted_under_traffic(t: &Ctx) -> Result<()> {
             let link = Link::create(&prog, pair.primary, PRIMARY, Place::default())?;
             let peer = Link::create(&prog, pair.primary, PEER, Place::default())?;
             mprog::attach(&other, pair.primary, PEER, Place::default())?;
-            a_moment();
+            sending(turn, &host, pair.primary, &busy)?;
+            sending(turn, &pod, pair.peer, &busy)?;
             if round % 2 == 0 {
                 host.del_link(pair.primary)?;
             } else {
@@ -100,7 +114,8 @@ fn deleted_under_traffic(t: &Ctx) -> Result<()> {
             }
             gone(&link)?;
             gone(&peer)
-        })
+        })?;
+        check::that("devices went while they sent", busy.get() > 0)
     }));
     t.note(race(t.race, actors)?);
     t.note(format!("{} datagrams got away", flood.total()));
@@ -141,29 +156,48 @@ fn moved_under_traffic(t: &Ctx) -> Result<()> {
     t.host.running(pair.primary)?;
     pod.running(pair.peer)?;
     let host = t.host.clone();
+    let sent = carried(&host, pair.primary, &pod, pair.peer)?;
+    check::that("the pair carried something meanwhile", sent > 0)?;
     settled(t, &Duo { host, pod, pair })
 }
 
-/// The namespace goes with the peer in it, while the host sends into it.
+/// The namespace goes with one of the two in it, while the other one sends into it.
 fn namespace_deleted_under_traffic(t: &Ctx) -> Result<()> {
-    let idle = t.ns()?;
+    let pod = t.ns()?;
     let flood = Flood::default();
-    let mut actors = flood.datagrams(&t.host, &idle)?;
-    let host = t.host.ticket()?;
+    let mut actors = flood.datagrams(&t.host, &pod)?;
+    let tickets = (t.host.ticket()?, pod.ticket()?);
     actors.push(Actor::new("namespaces", move |turn| {
-        let host = host.enter()?;
+        let (pod, host) = (tickets.1.enter()?, tickets.0.enter()?);
         let prog = Prog::returning(NEXT)?;
+        let mut round = 0;
+        let busy = Cell::new(0);
         turn.repeat(|| {
-            let pod = Ns::new()?;
-            let pair = set_up(Spec::l3(), &host, &pod)?;
-            let link = Link::create(&prog, pair.primary, PEER, Place::default())?;
-            a_moment();
-            drop(pod);
-            check::soon("the primary goes with its peer's namespace", || {
-                Ok(host.link_by_index(pair.primary).is_err())
+            round += 1;
+            let leaves = Ns::new()?;
+            let primary_stays = round % 2 == 0;
+            let ends = if primary_stays {
+                (&host, &leaves)
+            } else {
+                (&leaves, &pod)
+            };
+            let pair = set_up(Spec::l3(), ends.0, ends.1)?;
+            let link = ends
+                .0
+                .run(|| Ok(Link::create(&prog, pair.primary, PEER, Place::default())?))?;
+            let (stays, index) = if primary_stays {
+                (&host, pair.primary)
+            } else {
+                (&pod, pair.peer)
+            };
+            sending(turn, stays, index, &busy)?;
+            drop(leaves);
+            check::soon("the pair goes with the namespace of one", || {
+                Ok(stays.link_by_index(index).is_err())
             })?;
             gone(&link)
-        })
+        })?;
+        check::that("devices went while they sent", busy.get() > 0)
     }));
     t.note(race(t.race, actors)?);
     t.note(format!("{} datagrams got away", flood.total()));
@@ -190,6 +224,7 @@ fn toggled_under_traffic(t: &Ctx) -> Result<()> {
         }));
     }
     t.note(race(t.race, actors)?);
+    got_through(&flood)?;
     duo.up()?;
     settled(t, &duo)
 }

@@ -19,6 +19,7 @@ use crate::check;
 use crate::ctx::Ctx;
 use crate::ctx::Duo;
 use crate::ctx::POD4;
+use crate::netns::Ns;
 use crate::tests::Needs;
 use crate::tests::Test;
 use crate::traffic;
@@ -60,6 +61,23 @@ fn settled(t: &Ctx, duo: &Duo) -> Result<()> {
         duo.pod.stats(duo.pair.peer)?.tx_packets
     ));
     Ok(())
+}
+
+/// What a pair has carried, both ways, in packets.
+fn carried(host: &Ns, primary: u32, pod: &Ns, peer: u32) -> Result<u64> {
+    Ok(host.stats(primary)?.tx_packets + pod.stats(peer)?.tx_packets)
+}
+
+/// The traffic was there: more than nothing got through, either way.
+fn got_through(flood: &Flood) -> Result<()> {
+    let received = (
+        flood.pod.received.load(Relaxed),
+        flood.host.received.load(Relaxed),
+    );
+    check::that(
+        &format!("datagrams came, there and back: {received:?}"),
+        received.0 > 0 && received.1 > 0,
+    )
 }
 
 /// All datagrams that sockets got rid of were counted, as sent or as dropped.

@@ -6,6 +6,8 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -19,12 +21,14 @@ use super::arena::Actor;
 use super::devices::set_up;
 use super::flood;
 use super::flood::Flood;
+use super::got_through;
 use crate::bpf::link::Link;
 use crate::bpf::mprog;
 use crate::bpf::mprog::Place;
 use crate::bpf::prog::Prog;
 use crate::bpf::PEER;
 use crate::bpf::PRIMARY;
+use crate::check;
 use crate::ctx::Ctx;
 use crate::module;
 use crate::netkit;
@@ -32,6 +36,7 @@ use crate::netkit::Spec;
 use crate::netkit::NEXT;
 use crate::netns::Ns;
 use crate::netns::Ticket;
+use crate::tests::module::built_in_works;
 use crate::tests::tests;
 
 tests![module_cycles_under_traffic, module_cycles_under_management];
@@ -64,7 +69,8 @@ fn module_cycles_under_traffic(t: &Ctx) -> Result<()> {
     actors.push(flood::stream(&t.host, &pod)?);
     t.note(race(t.race, actors)?);
     t.note(format!("{} datagrams got away", flood.total()));
-    Ok(())
+    got_through(&flood)?;
+    built_in_works(t)
 }
 
 /// What bpf(2) says where the device, or its driver, is not there at the moment.
@@ -75,8 +81,15 @@ fn known(errno: Errno) -> Result<()> {
     }
 }
 
+/// How many links came to be while the module was in, and while it was not.
+#[derive(Default)]
+struct Made {
+    ours: AtomicU64,
+    built_in: AtomicU64,
+}
+
 /// Opens a link, and holds the last few open, over loads and unloads.
-fn links(host: Ticket, hook: u32) -> Actor<'static> {
+fn links(host: Ticket, hook: u32, made: &Made) -> Actor<'_> {
     Actor::new("links", move |turn| {
         let host = host.enter()?;
         let [prog, other] = [Prog::returning(NEXT)?, Prog::returning(NEXT)?];
@@ -86,7 +99,15 @@ fn links(host: Ticket, hook: u32) -> Actor<'static> {
                 return Ok(());
             };
             match Link::create(&prog, device.index, hook, Place::default()) {
-                Ok(link) => held.push_back(link),
+                Ok(link) => {
+                    held.push_back(link);
+                    let side = if module::is_loaded() {
+                        &made.ours
+                    } else {
+                        &made.built_in
+                    };
+                    side.fetch_add(1, Relaxed);
+                }
                 // This program is on already.
                 Err(Errno::EEXIST) => held.truncate(0),
                 Err(errno) => known(errno)?,
@@ -133,12 +154,18 @@ fn queries(host: Ticket) -> Actor<'static> {
 
 fn module_cycles_under_management(t: &Ctx) -> Result<()> {
     let pod = t.ns()?;
+    let made = Made::default();
     let actors = vec![
         cycles(t, &pod)?,
-        links(t.host.ticket()?, PRIMARY),
-        links(t.host.ticket()?, PEER),
+        links(t.host.ticket()?, PRIMARY, &made),
+        links(t.host.ticket()?, PEER, &made),
         queries(t.host.ticket()?),
     ];
     t.note(race(t.race, actors)?);
-    Ok(())
+    let made = (made.ours.load(Relaxed), made.built_in.load(Relaxed));
+    check::that(
+        &format!("links on ours, and on the built-in driver: {made:?}"),
+        made.0 > 0 && made.1 > 0,
+    )?;
+    built_in_works(t)
 }

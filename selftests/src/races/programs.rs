@@ -11,6 +11,7 @@ use super::arena::race;
 use super::arena::Actor;
 use super::flood;
 use super::flood::Flood;
+use super::got_through;
 use super::settled;
 use crate::bpf::link::Link;
 use crate::bpf::mprog;
@@ -67,6 +68,7 @@ fn programs_under_traffic(t: &Ctx) -> Result<()> {
         }));
     }
     t.note(race(t.race, actors)?);
+    got_through(&flood)?;
     settled(t, &duo)
 }
 
@@ -100,6 +102,7 @@ fn links_under_traffic(t: &Ctx) -> Result<()> {
         }));
     }
     t.note(race(t.race, actors)?);
+    got_through(&flood)?;
     settled(t, &duo)
 }
 

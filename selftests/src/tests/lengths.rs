@@ -14,6 +14,7 @@ use crate::bpf::mprog;
 use crate::bpf::mprog::Place;
 use crate::bpf::steer::Order;
 use crate::bpf::steer::Steer;
+use crate::bpf::PEER;
 use crate::bpf::PRIMARY;
 use crate::check;
 use crate::ctx::Ctx;
@@ -23,15 +24,18 @@ use crate::inject::tc;
 use crate::inject::Offload;
 use crate::inject::Tap;
 use crate::inject::Tun;
+use crate::netkit::Pair;
 use crate::netkit::Spec;
 use crate::netkit::DROP;
 use crate::netkit::NEXT;
 use crate::netkit::PASS;
+use crate::netns::Ns;
 use crate::nl::link::Stats;
 
 tests![
     every_length_in_l2,
     every_length_in_l3,
+    every_length_from_the_peer,
     mirrored,
     cloned_by_a_program,
     refused_by_packet_sockets,
@@ -45,6 +49,7 @@ const MARKER: [u8; 150] = [0x4d; 150];
 
 /// A pair with the steering program, a device to redirect to, taps, and tun0 before it all.
 pub struct Rig {
+    /// The device in the host's namespace sends: `pair.primary` here, whichever of the two it is.
     pub duo: Duo,
     pub steer: Steer,
     pub sink: u32,
@@ -74,11 +79,32 @@ pub fn orders(rig: &Rig) -> Vec<(&'static str, Order)> {
 }
 
 impl Rig {
+    /// Packets go from the primary to the peer.
     pub fn new(t: &Ctx, spec: Spec) -> Result<Self> {
+        let (pod, steer) = (t.ns()?, Steer::load()?);
+        let pair = spec.create(&t.host, &pod)?;
+        mprog::attach(steer.fd()?, pair.primary, PRIMARY, Place::default())?;
+        Self::around(t, pod, pair, steer)
+    }
+
+    /// Packets go from the peer to the primary, which is in another namespace.
+    pub fn turned(t: &Ctx, spec: Spec) -> Result<Self> {
+        let (pod, steer) = (t.ns()?, Steer::load()?);
+        let pair = spec.create_as("nk1", "nk0", &pod, &t.host)?;
+        pod.run(|| {
+            let fd = steer.fd()?;
+            Ok(mprog::attach(fd, pair.primary, PEER, Place::default())?)
+        })?;
+        let near_first = Pair {
+            primary: pair.peer,
+            peer: pair.primary,
+        };
+        Self::around(t, pod, near_first, steer)
+    }
+
+    fn around(t: &Ctx, pod: Ns, pair: Pair, steer: Steer) -> Result<Self> {
         inject::stay_on_one_cpu()?;
         // Without addresses: nobody answers, so that all that is counted was sent here.
-        let pod = t.ns()?;
-        let pair = spec.create(&t.host, &pod)?;
         let host = t.host.clone();
         let duo = Duo { host, pod, pair };
         duo.up()?;
@@ -89,8 +115,6 @@ impl Rig {
         t.host.up(pair.primary)?;
         third.up(pair.peer)?;
         t.host.running(pair.primary)?;
-        let steer = Steer::load()?;
-        mprog::attach(steer.fd()?, duo.pair.primary, PRIMARY, Place::default())?;
         Ok(Self {
             pod: Tap::on(&duo.pod, duo.pair.peer)?,
             beyond: Tap::on(&t.host, sink)?,
@@ -137,8 +161,7 @@ pub fn text(frames: &[Vec<u8>]) -> String {
     text
 }
 
-fn every_length(t: &Ctx, spec: Spec) -> Result<()> {
-    let mut rig = Rig::new(t, spec)?;
+fn every_length(t: &Ctx, mut rig: Rig) -> Result<()> {
     let mut tun = tun_before(&rig.duo, "redirect")?;
     rig.pod.drain()?;
     for (name, order) in orders(&rig) {
@@ -181,11 +204,16 @@ fn every_length(t: &Ctx, spec: Spec) -> Result<()> {
 }
 
 fn every_length_in_l2(t: &Ctx) -> Result<()> {
-    every_length(t, Spec::l2())
+    every_length(t, Rig::new(t, Spec::l2())?)
 }
 
 fn every_length_in_l3(t: &Ctx) -> Result<()> {
-    every_length(t, Spec::l3())
+    every_length(t, Rig::new(t, Spec::l3())?)
+}
+
+/// What the pod sends, whom nobody trusts.
+fn every_length_from_the_peer(t: &Ctx) -> Result<()> {
+    every_length(t, Rig::turned(t, Spec::l2())?)
 }
 
 /// The packet is a clone: the stack has the original, with the same data.

@@ -127,7 +127,7 @@ fn refusal_leaves_the_built_in_driver(t: &Ctx) -> Result<()> {
 }
 
 /// Runs `body` while another thread repeats `work` in a namespace of its own.
-fn meanwhile(
+pub fn meanwhile(
     mut work: impl FnMut(&Ns) -> Result<()> + Send,
     body: impl FnOnce(&AtomicU32) -> Result<()>,
 ) -> Result<()> {
@@ -153,17 +153,28 @@ fn meanwhile(
 
 /// Creates a pair, has it for a moment and deletes it; the driver may be on its way
 /// out or in.
-fn come_and_go(ns: &Ns) -> Result<()> {
+pub fn come_and_go(ns: &Ns) -> Result<()> {
     let begun = Instant::now();
-    match Spec::l3().name("busy0").peer("busy1").try_create(ns) {
-        Ok(()) => {}
-        Err(no) if matches!(no.errno, Errno::EOPNOTSUPP | Errno::EBUSY | Errno::EAGAIN) => {
-            return Ok(())
-        }
-        Err(no) => return Err(no.into()),
+    if create(ns)? {
+        // As long there as on the way, or a slow kernel would hardly ever be met with it.
+        thread::sleep(begun.elapsed().max(Duration::from_millis(50)));
+        delete(ns)?;
     }
-    // As long there as on the way, or a slow kernel would hardly ever be met with it.
-    thread::sleep(begun.elapsed().max(Duration::from_millis(50)));
+    Ok(())
+}
+
+/// Whether there is a pair now; there is none while the driver changes.
+fn create(ns: &Ns) -> Result<bool> {
+    match Spec::l3().name("busy0").peer("busy1").try_create(ns) {
+        Ok(()) => Ok(true),
+        Err(no) if matches!(no.errno, Errno::EOPNOTSUPP | Errno::EBUSY | Errno::EAGAIN) => {
+            Ok(false)
+        }
+        Err(no) => Err(no.into()),
+    }
+}
+
+fn delete(ns: &Ns) -> Result<()> {
     match ns.link("busy0").and_then(|link| ns.del_link(link.index)) {
         Ok(()) => Ok(()),
         // An unload has deleted it in the meantime.
@@ -194,6 +205,7 @@ fn load_against_a_creator(t: &Ctx) -> Result<()> {
         Ok(())
     })?;
     check::that("refused at least once", refused > 0)?;
+    check::that("loaded at least once", loaded > 0)?;
     built_in_works(t)
 }
 
@@ -359,13 +371,28 @@ fn unload_with_leases(t: &Ctx) -> Result<()> {
 }
 
 fn unload_while_devices_come_and_go(t: &Ctx) -> Result<()> {
-    for _ in 0..t.rounds.min(5) {
+    const TRIES: u32 = 40;
+    let refused = AtomicU32::new(0);
+    for round in 1..=TRIES {
         module::load(&t.module)?;
-        meanwhile(come_and_go, |rounds| {
+        let creator = |ns: &Ns| {
+            if create(ns)? {
+                delete(ns)
+            } else {
+                refused.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
+        };
+        meanwhile(creator, |rounds| {
             check::soon("pairs", || Ok(rounds.load(Ordering::Relaxed) > 3))?;
             module::unload()
         })?;
+        if round >= t.rounds.min(5) && refused.load(Ordering::Relaxed) > 0 {
+            break;
+        }
     }
+    // Somebody came while neither driver was there.
+    check::that("a creator was met", refused.load(Ordering::Relaxed) > 0)?;
     built_in_works(t)
 }
 
