@@ -148,7 +148,7 @@ fn is_left_out(_closed: &Closed) -> bool {
 ///
 /// # Safety
 ///
-/// The table must not be registered.
+/// `rtnl_link_unregister()` must have taken the table off `link_ops`.
 unsafe fn leave_out() {
     // SAFETY: By the function's safety requirement it is on no list, and `rtnl_link_unregister()` has waited for those
     // who walked it (`synchronize_rcu()`).
@@ -178,7 +178,7 @@ impl Drop for Suspended {
     fn drop(&mut self) {
         // SAFETY: By the type invariant the table is not registered. It goes on refusing until `Closed` is dropped.
         if let Err(err) = to_result(unsafe { bindings::rtnl_link_register(table()) }) {
-            // SAFETY: It was not registered, and that failed.
+            // SAFETY: By the type invariant it is on no list, and `rtnl_link_register()` has failed to put it on one.
             unsafe { leave_out() };
             pr_err!(
                 "cannot register the built-in driver again ({}): load and unload the module once more\n",
