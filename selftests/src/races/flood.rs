@@ -14,7 +14,9 @@ use std::net::UdpSocket;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Mutex;
+use std::thread::sleep;
 use std::time::Duration;
+use std::time::Instant;
 
 use anyhow::anyhow;
 use anyhow::ensure;
@@ -108,6 +110,8 @@ pub fn stream<'a>(host: &Ns, pod: &Ns) -> Result<Actor<'a>> {
     Ok(Actor::new("TCP", move |turn| {
         pod.enter()?;
         let listener = TcpListener::bind(("0.0.0.0", PORT)).context("listening")?;
+        // Who has connected may be unknown here for ever: the last word of the handshake can be lost.
+        listener.set_nonblocking(true)?;
         host.enter()?;
         let mut ends = None;
         turn.repeat(|| {
@@ -127,7 +131,19 @@ pub fn stream<'a>(host: &Ns, pod: &Ns) -> Result<Actor<'a>> {
 fn connect(listener: &TcpListener) -> Result<(TcpStream, TcpStream)> {
     const PATIENCE: Duration = Duration::from_millis(300);
     let near = TcpStream::connect_timeout(&SocketAddr::new(POD4.into(), PORT), PATIENCE)?;
-    let (far, _) = listener.accept()?;
+    let deadline = Instant::now() + PATIENCE;
+    let far = loop {
+        match listener.accept() {
+            Ok((far, peer)) if peer == near.local_addr()? => break far,
+            // Of an attempt that was given up.
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < deadline => {
+                sleep(Duration::from_millis(1));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    };
+    far.set_nonblocking(false)?;
     for stream in [&near, &far] {
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_read_timeout(Some(PATIENCE))?;
