@@ -66,6 +66,7 @@ pub fn refused<T>(
 #[track_caller]
 pub fn soon(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
     let at = std::panic::Location::caller();
+    // Livepatch nudges those who are in the way of a transition after 15 s.
     let deadline = Instant::now() + Duration::from_secs(40);
     while !holds()? {
         if Instant::now() > deadline {

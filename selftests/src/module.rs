@@ -15,6 +15,7 @@ use nix::kmod::ModuleInitFlags;
 pub use netkit_rs::module::is_present as is_loaded;
 pub use netkit_rs::module::load;
 pub use netkit_rs::module::references;
+pub use netkit_rs::module::PATCH;
 
 use crate::check;
 
@@ -31,9 +32,9 @@ pub fn insert(path: &Path) -> Result<(), Errno> {
 
 /// Waits for the end of the transition that `insert` has begun.
 pub fn wait_loaded() -> Result<()> {
-    const TRANSITION: &str = "/sys/kernel/livepatch/netkit_rs/transition";
+    let transition = format!("{PATCH}/transition");
     check::soon("the livepatch transition ends", || {
-        let text = fs::read_to_string(TRANSITION).context(TRANSITION)?;
+        let text = fs::read_to_string(&transition).context(transition.clone())?;
         Ok(text.trim() == "0")
     })
 }

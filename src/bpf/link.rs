@@ -94,6 +94,11 @@ impl DeviceLink {
         unsafe { NetDevice::from_raw_opt(*self.dev.0.get()) }
     }
 
+    /// The same as a device of the driver `T`.
+    pub(crate) fn device_of<'a, T: Driver>(&self, rtnl: &'a Rtnl) -> Option<&'a Device<T>> {
+        self.device(rtnl).and_then(NetDevice::downcast)
+    }
+
     /// `BPF_NETKIT_PRIMARY` or `BPF_NETKIT_PEER`.
     pub(crate) fn attach_type(&self) -> u32 {
         // SAFETY: By the type invariant the link is valid; `bpf_link_init()` alone writes `link->attach_type`.
@@ -275,7 +280,7 @@ impl<T: LinkOps> Adapter<T> {
     /// Takes the link off its device, if it has one still (`netkit_link_release()`).
     fn leave_device(link: &DeviceLink) {
         let rtnl = Rtnl::lock();
-        if let Some(dev) = link.device(&rtnl).and_then(NetDevice::downcast::<T>) {
+        if let Some(dev) = link.device_of::<T>(&rtnl) {
             warn_on_once(link.detach(dev, &rtnl).is_err());
         }
     }

@@ -11,21 +11,13 @@ use crate::{
         link::{DeviceLink, LinkInfo, LinkOps},
         prog::Prog, //
     },
-    net::{
-        device::{Device, NetDevice},
-        rtnl::Rtnl, //
-    }, //
+    net::rtnl::Rtnl, //
 };
 use kernel::{
     prelude::*,
     seq_file::SeqFile,
     seq_print, //
 };
-
-/// The device that the link is on.
-fn device<'a>(link: &DeviceLink, rtnl: &'a Rtnl) -> Option<&'a Device<Netkit>> {
-    link.device(rtnl).and_then(NetDevice::downcast)
-}
 
 /// The index of the device that the link is on, 0 for none.
 fn ifindex(link: &DeviceLink) -> u32 {
@@ -37,7 +29,7 @@ impl LinkOps for Netkit {
     /// `netkit_link_update()`. `ENOLINK` for a link that is defunct.
     fn update(link: &DeviceLink, new: &Prog, old: Option<&Prog>) -> Result {
         let rtnl = Rtnl::lock();
-        let dev = device(link, &rtnl).ok_or(ENOLINK)?;
+        let dev = link.device_of::<Self>(&rtnl).ok_or(ENOLINK)?;
         link.update(dev, new, old, &rtnl)
     }
 

@@ -31,6 +31,7 @@ pub use load::load;
 pub use load::load_within;
 pub use patch::tasks_in;
 pub use patch::Task;
+pub use patch::PATCH;
 pub use patch::PATIENCE;
 pub use unload::unload;
 pub use unload::unload_within;

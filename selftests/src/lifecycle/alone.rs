@@ -5,11 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::mpsc::channel;
 use std::thread;
-use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 use std::time::Instant;
 
-use anyhow::bail;
 use anyhow::ensure;
 use anyhow::Context;
 use anyhow::Result;
@@ -26,10 +24,12 @@ use crate::ctx::Ctx;
 use crate::ctx::POD4;
 use crate::faults::probe::Probe;
 use crate::module;
+use crate::module::PATCH;
 use crate::netkit::Spec;
 use crate::netkit::NEXT;
 use crate::runner::BPFFS;
 use crate::tests::module::built_in_works;
+use crate::tests::module::joined;
 use crate::tests::tests;
 use crate::traffic;
 
@@ -38,8 +38,6 @@ tests![
     unload_waits_for_who_sleeps_in_a_link,
     nothing_of_it_is_reachable,
 ];
-
-const PATCH: &str = "/sys/kernel/livepatch/netkit_rs";
 
 /// A link whose last holder is a file is freed by a worker, after an RCU grace period.
 fn unload_while_links_are_freed(t: &Ctx) -> Result<()> {
@@ -122,10 +120,6 @@ fn unload_waits_for_who_sleeps_in_a_link(t: &Ctx) -> Result<()> {
     built_in_works(t)
 }
 
-fn joined(thread: ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
-    thread.join().unwrap_or_else(|_| bail!("a thread panicked"))
-}
-
 /// Lines of a file of the kernel's that name the module.
 fn traces(path: &str) -> Result<Vec<String>> {
     let text = fs::read_to_string(path)?;
@@ -168,7 +162,7 @@ fn nothing_of_it_is_reachable(t: &Ctx) -> Result<()> {
         patched()?,
         Vec::<String>::new(),
     )?;
-    for path in ["/sys/module/netkit_rs", "/sys/kernel/livepatch/netkit_rs"] {
+    for path in ["/sys/module/netkit_rs", PATCH] {
         check::that(path, !Path::new(path).exists())?;
     }
     // All that might call it: notifiers of every kind of event, the link types, the stack, the BPF link.

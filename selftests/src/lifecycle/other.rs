@@ -4,11 +4,8 @@
 use std::fs;
 use std::fs::File;
 use std::path::Path;
-use std::time::Duration;
-use std::time::Instant;
 
 use anyhow::bail;
-use anyhow::ensure;
 use anyhow::Context;
 use anyhow::Result;
 use nix::errno::Errno;
@@ -51,7 +48,7 @@ impl Other {
 
     /// Waits for the end of the transition.
     pub fn settle(&self) -> Result<()> {
-        wait("the other livepatch's transition ends", || {
+        check::soon("the other livepatch's transition ends", || {
             Ok(!self.in_transition()?)
         })
     }
@@ -64,17 +61,17 @@ impl Other {
 
     fn out() -> Result<()> {
         let enabled = format!("{FOLDER}/enabled");
-        wait("the other livepatch may be disabled", || {
+        check::soon("the other livepatch may be disabled", || {
             match fs::write(&enabled, "0") {
                 Ok(()) => Ok(true),
                 Err(error) if error.raw_os_error() == Some(libc::EBUSY) => Ok(false),
                 Err(error) => Err(error).context(FOLDER),
             }
         })?;
-        wait("the other livepatch is disabled", || {
+        check::soon("the other livepatch is disabled", || {
             Ok(!Path::new(FOLDER).exists())
         })?;
-        wait("the other livepatch is out", || {
+        check::soon("the other livepatch is out", || {
             match delete_module(c"nk_test_livepatch", DeleteModuleFlags::O_NONBLOCK) {
                 Ok(()) => Ok(true),
                 Err(Errno::EAGAIN | Errno::EBUSY) => Ok(false),
@@ -89,16 +86,6 @@ impl Drop for Other {
         // The test has failed already, and says why.
         let _what_there_is_to_do = Self::out();
     }
-}
-
-/// As `check::soon`, with the patience that a transition needs: the kernel nudges laggards after 15 s.
-fn wait(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(40);
-    while !holds()? {
-        ensure!(Instant::now() < deadline, "{what}: not within 40 s");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
 }
 
 /// A process that sleeps in pause(2), the function that the other livepatch replaces.

@@ -122,9 +122,10 @@ fn cumulative_patch(t: &Ctx) -> Result<()> {
     mprog::attach(&next, index, PRIMARY, Place::default())?;
     let other = Other::load(t, true)?;
     other.settle()?;
-    check::soon("ours is replaced", || {
-        Ok(!Path::new("/sys/kernel/livepatch/netkit_rs").exists())
-    })?;
+    check::soon(
+        "ours is replaced",
+        || Ok(!Path::new(module::PATCH).exists()),
+    )?;
     check::soon(
         "nothing holds the module",
         || Ok(module::references()? == 0),

@@ -26,6 +26,7 @@ use crate::command::start;
 use crate::command::Name;
 use crate::ctx::Ctx;
 use crate::module;
+use crate::module::PATCH;
 use crate::netkit::Spec;
 use crate::netkit::NEXT;
 use crate::tests::Needs;
@@ -249,7 +250,6 @@ fn compressed(t: &Ctx) -> Result<()> {
 /// As a cumulative livepatch does it, or an unloading that was interrupted after its first step: the module is in the kernel
 /// without its livepatch. Devices carry on, nobody can attach, and the command knows the way out.
 fn livepatch_switched_off(t: &Ctx) -> Result<()> {
-    const PATCH: &str = "/sys/kernel/livepatch/netkit_rs";
     good(&load_line(t))?;
     let pair = Spec::l3().create(&t.host, &t.host)?;
     let link = Link::create(

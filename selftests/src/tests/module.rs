@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 use std::thread;
+use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -144,11 +145,15 @@ pub fn meanwhile(
         });
         let result = body(&rounds);
         over.store(true, Ordering::Relaxed);
-        let worked = worker
-            .join()
-            .unwrap_or_else(|_| bail!("the other thread panicked"));
-        result.and(worked)
+        result.and(joined(worker))
     })
+}
+
+/// What a thread came to.
+pub fn joined(thread: ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
+    thread
+        .join()
+        .unwrap_or_else(|_| bail!("the other thread panicked"))
 }
 
 /// Creates a pair, has it for a moment and deletes it; the driver may be on its way
