@@ -124,7 +124,8 @@ impl World {
         self.links[slot] = Some(link);
     }
 
-    pub fn space_of(&self, device: &Device) -> &Ns {
+    /// Which of the namespaces a device is in.
+    pub fn space_of(&self, device: &Device) -> usize {
         self.find(device).0
     }
 
@@ -243,11 +244,11 @@ impl World {
     }
 
     /// Where a device is, and its index; one that no device has if there is no such device.
-    fn find(&self, device: &Device) -> (&Ns, u32) {
+    fn find(&self, device: &Device) -> (usize, u32) {
         match device {
             Device::Named { ns, name } => {
-                let ns = &self.spaces[*ns];
-                (ns, ns.link(name).map_or(NOBODY, |link| link.index))
+                let link = self.spaces[*ns].link(name);
+                (*ns, link.map_or(NOBODY, |link| link.index))
             }
             Device::Primary(n) => self.nth(*n, |link| {
                 let primary = attr::find(&link.data(), netkit::IS_PRIMARY).cloned();
@@ -257,32 +258,32 @@ impl World {
         }
     }
 
-    fn nth(&self, n: usize, wanted: impl Fn(&nl::link::Link) -> bool) -> (&Ns, u32) {
+    fn nth(&self, n: usize, wanted: impl Fn(&nl::link::Link) -> bool) -> (usize, u32) {
         let mut found = Vec::new();
-        for ns in &self.spaces {
+        for (number, ns) in self.spaces.iter().enumerate() {
             let links = netkit::devices(ns).unwrap_or_default();
             found.extend(
                 links
                     .iter()
                     .filter(|link| wanted(link))
-                    .map(|link| (ns, link.index)),
+                    .map(|link| (number, link.index)),
             );
         }
-        let nobody = (&self.spaces[0], NOBODY);
+        let nobody = (0, NOBODY);
         found.get(n % found.len().max(1)).copied().unwrap_or(nobody)
     }
 
     /// A netlink request about a device, by the index that it has now (loopback's is 1).
     fn on(&self, device: &Device, f: impl FnOnce(&Ns, u32) -> Answer<()>) -> Answer<()> {
-        let (ns, index) = self.find(device);
-        f(ns, index)
+        let (number, index) = self.find(device);
+        f(&self.spaces[number], index)
     }
 
     /// bpf(2) in the device's namespace.
     fn bpf<T>(&self, device: &Device, f: impl FnOnce(u32) -> bpf::Answer<T>) -> bpf::Answer<T> {
-        let (ns, index) = self.find(device);
+        let (number, index) = self.find(device);
         let mut outcome = Err(Errno::EIO);
-        let entered = ns.run(|| {
+        let entered = self.spaces[number].run(|| {
             outcome = f(index);
             Ok(())
         });

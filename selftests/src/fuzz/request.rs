@@ -20,6 +20,8 @@ use super::message::Names;
 use super::message::Node;
 use super::message::Strike;
 use super::message::Value;
+use super::op::CARD;
+use super::op::QUEUES;
 use crate::differential::op;
 use crate::differential::op::Device;
 use crate::differential::op::Raw;
@@ -310,7 +312,7 @@ fn about_a_device() -> BoxedStrategy<(Header, Vec<Node>)> {
         .boxed()
 }
 
-/// A queue of one device leased to another (NETDEV_CMD_QUEUE_CREATE).
+/// A queue of the card, or of any device, leased to another (NETDEV_CMD_QUEUE_CREATE).
 fn lease() -> BoxedStrategy<(Header, Vec<Node>)> {
     const QUEUE_CREATE: u8 = 16;
     const QUEUE_IFINDEX: u16 = 2;
@@ -319,13 +321,16 @@ fn lease() -> BoxedStrategy<(Header, Vec<Node>)> {
     const LEASE_QUEUE: u16 = 2;
     const LEASE_NETNS_ID: u16 = 3;
     let device = || op::device().boxed();
-    let number = || prop_oneof![8 => Just(0), 2 => 0..3u32, 1 => anything::<u32>()];
+    let card = || Device::Named { ns: 0, name: CARD };
+    let lessor = prop_oneof![3 => Just(card()), 1 => device()];
+    let kind = || prop_oneof![8 => Just(0), 2 => 0..3u32, 1 => anything::<u32>()];
+    let queue = prop_oneof![8 => 0..QUEUES + 1, 1 => anything::<u32>()];
     (
         device(),
-        device(),
-        number(),
-        number(),
-        number(),
+        lessor,
+        kind(),
+        queue,
+        kind(),
         option::weighted(0.3, 0..3u32),
     )
         .prop_map(|(device, lessor, of, id, kind, space)| {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a sequence of the fuzzer works on, and how its outcome is put into words.
 //!
-//! The differential part's world, with sockets that send anything, memory that may be
-//! pointed at, and descriptors of the wrong kind.
+//! The differential part's world, with a network card whose queues can be leased, sockets that
+//! send anything, memory that may be pointed at, and descriptors of the wrong kind.
 
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
@@ -23,6 +23,8 @@ use super::call::Thing;
 use super::call::Word;
 use super::message::Names;
 use super::op::Op;
+use super::op::CARD;
+use super::op::QUEUES;
 use super::request::Family;
 use super::socket::Wild;
 use crate::bpf;
@@ -34,6 +36,10 @@ use crate::differential::op::Revision;
 use crate::differential::world;
 use crate::differential::world::NO_FD;
 use crate::differential::world::NO_ID;
+use crate::lessor;
+use crate::lessor::Card;
+use crate::nl::netdev::Netdev;
+use crate::nl::netdev::Offer;
 
 /// How often all devices are compared, in steps.
 const LOOK: usize = 20;
@@ -42,25 +48,29 @@ const LOOPBACK: u32 = 1;
 
 /// Runs a sequence and tells each step.
 pub fn compare(ctx: &Ctx, ops: &[Op]) -> Result<()> {
-    let mut world = World::new(ctx)?;
-    for (number, op) in ops.iter().enumerate() {
-        let mut outcome = world.step(op);
-        if number % LOOK == LOOK - 1 || number + 1 == ops.len() {
-            outcome += "\n";
-            outcome += &world.base.devices()?;
+    lessor::with(ctx, || {
+        let mut world = World::new(ctx)?;
+        for (number, op) in ops.iter().enumerate() {
+            let mut outcome = world.step(op);
+            if number % LOOK == LOOK - 1 || number + 1 == ops.len() {
+                outcome += "\n";
+                outcome += &world.base.devices()?;
+            }
+            ctx.same(&format!("step {number:03} {op:?}"), outcome);
         }
-        ctx.same(&format!("step {number:03} {op:?}"), outcome);
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Runs a sequence for what it may break.
 pub fn endure(ctx: &Ctx, ops: &[Op]) -> Result<()> {
-    let mut world = World::new(ctx)?;
-    for op in ops {
-        world.step(op);
-    }
-    Ok(())
+    lessor::with(ctx, || {
+        let mut world = World::new(ctx)?;
+        for op in ops {
+            world.step(op);
+        }
+        Ok(())
+    })
 }
 
 struct World {
@@ -77,17 +87,26 @@ struct World {
 struct Sockets {
     route: Wild,
     generic: Wild,
+    netdev: Netdev,
+    /// The number of the card's first namespace there, which has none in itself.
+    first: Option<i32>,
 }
 
 impl World {
     fn new(ctx: &Ctx) -> Result<Self> {
         let base = world::World::new(ctx)?;
         let mut sockets = Vec::new();
-        for ns in base.spaces() {
+        let card = Card::create(&ctx.host, CARD, QUEUES, 0, None).context("a card")?;
+        ctx.host.up(card.index)?;
+        for (number, ns) in base.spaces().iter().enumerate() {
+            let elsewhere = number > 0;
+            let first = elsewhere.then(|| ns.number_of(&ctx.host)).transpose()?;
             let opened = ns.run(|| {
                 Ok(Sockets {
                     route: Wild::route()?,
                     generic: Wild::generic()?,
+                    netdev: Netdev::open()?,
+                    first,
                 })
             });
             sockets.push(opened?);
@@ -112,6 +131,7 @@ impl World {
     fn step(&mut self, op: &Op) -> String {
         match op {
             Op::Plain(op) => self.base.step(op),
+            Op::Lease { device, queue } => self.lease(device, *queue),
             Op::Request(request) => {
                 let sockets = &self.sockets[request.space];
                 let (socket, family) = match request.family {
@@ -122,6 +142,20 @@ impl World {
                 socket.send(&request.bytes(self, family))
             }
             Op::Call(call) => self.call(call),
+        }
+    }
+
+    fn lease(&self, device: &Device, queue: u32) -> String {
+        let sockets = &self.sockets[self.base.space_of(device)];
+        let card = Device::Named { ns: 0, name: CARD };
+        let offer = Offer {
+            index: self.base.index_of(&card),
+            queue,
+            ns: sockets.first,
+        };
+        match sockets.netdev.lease(self.base.index_of(device), offer) {
+            Ok(number) => format!("queue {number}"),
+            Err(refusal) => refusal.to_string(),
         }
     }
 
@@ -189,7 +223,7 @@ impl World {
             Place::Unmapped => self.arena.address(Spot::Unmapped),
             Place::Null => 0,
         };
-        let space = self.base.space_of(&call.device).clone();
+        let space = self.base.spaces()[self.base.space_of(&call.device)].clone();
         let mut answer = Err(Errno::EIO);
         let entered = space.run(|| {
             answer = raw(call, argument);

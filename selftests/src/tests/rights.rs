@@ -41,10 +41,16 @@ use crate::netkit;
 use crate::netkit::Spec;
 use crate::netkit::DROP;
 use crate::netkit::PASS;
+use crate::netns::Ns;
 use crate::nl::attr::Attrs;
+use crate::nl::link::ifinfomsg;
 use crate::nl::link::linkinfo;
+use crate::nl::link::Link as Device;
 use crate::nl::Netlink;
 use crate::nl::Refusal;
+
+/// As the kernel's header has it; libc does not name it.
+const IFLA_TARGET_NETNSID: u16 = 46;
 
 tests![
     nobody,
@@ -56,6 +62,8 @@ tests![
     root_of_the_pod,
     pod_of_a_guest,
     namespaces_of_others,
+    by_the_number_of_a_namespace,
+    by_the_number_of_a_guests,
 ];
 
 /// What of root's power is left.
@@ -117,6 +125,12 @@ impl Words for Refusal {
         let text = self.text.as_ref();
         let text = text.map_or(String::new(), |text| format!(" \"{text}\""));
         format!("{:?}{text}", self.errno)
+    }
+}
+
+impl Words for anyhow::Error {
+    fn words(&self) -> String {
+        format!("{self:#}")
     }
 }
 
@@ -387,8 +401,84 @@ fn namespaces_of_others(t: &Ctx) -> Result<()> {
     check::equal("answers", other.run(all)?, [Some(Errno::ENODEV); 4])?;
     // A stranger has the number there.
     let dummy = linkinfo("dummy", None);
-    other.new_link(&crate::nl::link::ifinfomsg(77, 0, 0), &dummy)?;
+    other.new_link(&ifinfomsg(77, 0, 0), &dummy)?;
     check::equal("answers", other.run(all)?, [Some(Errno::ENXIO); 4])?;
     let answers = all()?;
     check::equal("at home", answers[0], None)
+}
+
+/// What rtnetlink does in a namespace that the request names by its number, or has the descriptor of.
+///
+/// The caller has the peers eth0 and eth1 of two pairs whose primaries are there.
+fn into_another(told: &mut Report, nl: &Netlink, there: &Ns) -> Result<()> {
+    let (first, second) = (nl.link("eth0")?, nl.link("eth1")?);
+    let number = first.u32(libc::IFLA_LINK_NETNSID);
+    let number = number.context("a peer that does not tell its primary's namespace")?;
+    let mut target = Attrs::new();
+    target.u32(IFLA_TARGET_NETNSID, number);
+    let primary = |peer: &Device| -> Result<Vec<u8>> {
+        let index = peer.u32(libc::IFLA_LINK).context("a peer without a link")?;
+        Ok([ifinfomsg(index, 0, 0).as_slice(), target.bytes()].concat())
+    };
+    let look = nl.request(libc::RTM_GETLINK, 0, &primary(&first)?);
+    told.tell("look", look);
+    let new = Spec::l3().name("new0").peer("new1");
+    let new = new.with(|link| link.u32(IFLA_TARGET_NETNSID, number));
+    told.tell("create", new.try_create(nl));
+    told.tell("move", nl.set_link(first.index, &target));
+    told.tell("move by descriptor", nl.move_to(second.index, there));
+    let delete = nl.request(libc::RTM_DELLINK, 0, &primary(&first)?);
+    told.tell("delete", delete);
+    Ok(())
+}
+
+/// The pairs of [`into_another`], with the peers in the namespace of a descriptor.
+fn two_pairs(t: &Ctx, pod: impl AsFd) -> Result<()> {
+    let fd = pod.as_fd().as_raw_fd() as u32;
+    for (name, peer) in [("nk0", "eth0"), ("nk1", "eth1")] {
+        let spec = Spec::l3().name(name).peer(peer);
+        let spec = spec.with_peer(|peer| peer.u32(libc::IFLA_NET_NS_FD, fd));
+        spec.try_create(&t.host)?;
+    }
+    Ok(())
+}
+
+fn names(nl: &Netlink) -> Result<Vec<String>> {
+    let mut names: Vec<_> = netkit::devices(nl)?.iter().map(Device::name).collect();
+    names.sort();
+    Ok(names)
+}
+
+fn by_the_number_of_a_namespace(t: &Ctx) -> Result<()> {
+    let pod = t.ns()?;
+    two_pairs(t, &pod)?;
+    let mut told = Report::default();
+    pod.run(|| into_another(&mut told, &pod, &t.host))?;
+    t.same("answers", &told.0);
+    let all = "look: ok\ncreate: ok\nmove: ok\nmove by descriptor: ok\ndelete: ok\n";
+    check::equal("answers", told.0.as_str(), all)?;
+    check::equal("there", names(&t.host)?, ["eth1", "new0", "nk1"])?;
+    // Without a namespace of its own, a peer comes to where the request does.
+    check::equal("here", names(&pod)?, ["new1"])
+}
+
+/// Who is root of his own namespaces alone gets nowhere.
+fn by_the_number_of_a_guests(t: &Ctx) -> Result<()> {
+    let give = |pid: i32| {
+        let path = format!("/proc/{pid}/ns/net");
+        two_pairs(t, File::open(path).context("the guest's namespace")?)
+    };
+    let text = in_child(Who::GuestAway, give, |told| {
+        let nl = Netlink::open()?;
+        into_another(told, &nl, &t.host)?;
+        told.tell(
+            "what is left",
+            check::equal("", names(&nl)?, ["eth0", "eth1"]),
+        );
+        Ok(())
+    })?;
+    t.same("answers", &text);
+    let refused =
+        "look: EACCES\ncreate: EPERM\nmove: EPERM\nmove by descriptor: EPERM\ndelete: EACCES\n";
+    check::equal("answers", text, format!("{refused}what is left: ok\n"))
 }
