@@ -160,12 +160,19 @@ pub struct Operation {
     pub undo: fn(&Scene) -> Result<()>,
     /// Whether the kernel needs memory for it. What a hook's programs lie in is part of the device.
     pub allocates: bool,
+    /// What the kernel answers for want of memory where it does not say so (ENOMEM, ENOBUFS).
+    pub misnomers: &'static [Errno],
     pub steps: &'static [Step],
 }
 
 const NULL: i64 = 0;
 const ENFILE: i64 = -(libc::ENFILE as i64);
 const ENOMEM: i64 = -(libc::ENOMEM as i64);
+
+/// netdev_register_kobject() does not look whether dev_set_name() found memory, and device_add() refuses what has no name.
+const NAMELESS: &[Errno] = &[Errno::EINVAL];
+/// __sock_create() takes it that there are too many sockets.
+const NO_SOCKET: &[Errno] = &[Errno::ENFILE];
 
 /// Both devices of a pair go through these; the primary is made first and registered last.
 const CREATE_PAIR: &[Step] = &[
@@ -189,6 +196,7 @@ pub const OPERATIONS: &[Operation] = &[
         },
         undo: Scene::remove,
         allocates: true,
+        misnomers: NAMELESS,
         steps: CREATE_PAIR,
     },
     Operation {
@@ -200,6 +208,7 @@ pub const OPERATIONS: &[Operation] = &[
         },
         undo: Scene::remove,
         allocates: true,
+        misnomers: NAMELESS,
         steps: CREATE_PAIR,
     },
     Operation {
@@ -214,6 +223,7 @@ pub const OPERATIONS: &[Operation] = &[
         },
         undo: Scene::remove,
         allocates: true,
+        misnomers: NAMELESS,
         steps: CREATE_PAIR,
     },
     Operation {
@@ -225,6 +235,7 @@ pub const OPERATIONS: &[Operation] = &[
         },
         undo: Scene::remove,
         allocates: true,
+        misnomers: NAMELESS,
         steps: &[
             ("alloc_netdev_mqs", 0, NULL),
             ("register_netdevice", 0, ENOMEM),
@@ -248,6 +259,7 @@ pub const OPERATIONS: &[Operation] = &[
             Ok(scene.host.set_link(scene.index, &attrs)?)
         },
         allocates: true,
+        misnomers: &[],
         steps: &[],
     },
     Operation {
@@ -264,6 +276,7 @@ pub const OPERATIONS: &[Operation] = &[
         },
         undo: |scene| Spec::l3().create(&scene.host, &scene.pod).map(drop),
         allocates: true,
+        misnomers: &[],
         steps: &[],
     },
     Operation {
@@ -279,6 +292,7 @@ pub const OPERATIONS: &[Operation] = &[
             )?)
         },
         allocates: false,
+        misnomers: &[],
         steps: &[("bpf_mprog_attach", 0, ENOMEM)],
     },
     Operation {
@@ -301,6 +315,7 @@ pub const OPERATIONS: &[Operation] = &[
             )?)
         },
         allocates: false,
+        misnomers: &[],
         steps: &[("bpf_mprog_attach", 0, ENOMEM)],
     },
     Operation {
@@ -319,6 +334,7 @@ pub const OPERATIONS: &[Operation] = &[
             Ok(mprog::attach(&scene.progs[0], scene.index, PRIMARY, place)?)
         },
         allocates: false,
+        misnomers: &[],
         steps: &[("bpf_mprog_attach", 0, ENOMEM)],
     },
     Operation {
@@ -341,6 +357,7 @@ pub const OPERATIONS: &[Operation] = &[
             )?)
         },
         allocates: false,
+        misnomers: &[],
         steps: &[("bpf_mprog_detach", 0, ENOMEM)],
     },
     Operation {
@@ -349,6 +366,7 @@ pub const OPERATIONS: &[Operation] = &[
         run: |scene| mprog::query(scene.index, PRIMARY).map(drop),
         undo: |_| Ok(()),
         allocates: false,
+        misnomers: &[],
         steps: &[("bpf_mprog_query", 0, ENOMEM)],
     },
     Operation {
@@ -363,6 +381,7 @@ pub const OPERATIONS: &[Operation] = &[
             Ok(())
         },
         allocates: true,
+        misnomers: &[],
         steps: &[
             ("get_unused_fd_flags", 0, ENFILE),
             ("anon_inode_getfile", 0, ENOMEM),
@@ -386,6 +405,7 @@ pub const OPERATIONS: &[Operation] = &[
                 .map_or(Ok(()), |link| link.update(&scene.progs[2], None))?)
         },
         allocates: false,
+        misnomers: &[],
         steps: &[("bpf_mprog_attach", 0, ENOMEM)],
     },
     Operation {
@@ -404,6 +424,7 @@ pub const OPERATIONS: &[Operation] = &[
             Ok(())
         },
         allocates: false,
+        misnomers: &[],
         steps: &[],
     },
     Operation {
@@ -422,6 +443,7 @@ pub const OPERATIONS: &[Operation] = &[
             scene.lessee()
         },
         allocates: true,
+        misnomers: NO_SOCKET,
         steps: &[("netif_set_real_num_rx_queues", 0, ENOMEM)],
     },
 ];
