@@ -149,7 +149,7 @@ impl Spec {
         self.with_peer(|peer| peer.str(libc::IFLA_IFNAME, name))
     }
 
-    pub fn peer_in(self, ns: &Ns) -> Self {
+    pub fn peer_in(self, ns: impl AsFd) -> Self {
         let fd = ns.as_fd().as_raw_fd() as u32;
         self.with_peer(|peer| peer.u32(libc::IFLA_NET_NS_FD, fd))
     }

@@ -42,6 +42,13 @@ pub struct Raw {
     pub payload: Vec<u8>,
 }
 
+impl Raw {
+    pub fn u32(kind: u16, value: u32) -> Self {
+        let payload = value.to_ne_bytes().to_vec();
+        Self { kind, payload }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Peer {
     pub ns: usize,
@@ -159,10 +166,7 @@ pub fn any() -> BoxedStrategy<Op> {
 
 /// A pair that nothing speaks against.
 pub fn pair() -> BoxedStrategy<Op> {
-    let mode = select(vec![netkit::L2, netkit::L3]).prop_map(|mode| Raw {
-        kind: netkit::MODE,
-        payload: mode.to_ne_bytes().to_vec(),
-    });
+    let mode = select(vec![netkit::L2, netkit::L3]).prop_map(|mode| Raw::u32(netkit::MODE, mode));
     (0..NAMESPACES, 0..NAMESPACES, mode)
         .prop_map(|(ns, pod, mode)| Op::Create {
             ns,
@@ -282,12 +286,8 @@ fn anything_goes() -> impl Strategy<Value = (u32, Relative, Option<usize>)> {
 /// netkit's own attributes: each with values around what it may be, and now and then
 /// with a payload that it cannot have, or of a type that there is not.
 pub fn data_attrs() -> impl Strategy<Value = Vec<Raw>> {
-    let of = |kind: u16, values: Vec<u32>| {
-        select(values).prop_map(move |value| Raw {
-            kind,
-            payload: value.to_ne_bytes().to_vec(),
-        })
-    };
+    let of =
+        |kind: u16, values: Vec<u32>| select(values).prop_map(move |value| Raw::u32(kind, value));
     let short = |kind: u16| {
         select(vec![0u16, 1, 256, u16::MAX]).prop_map(move |value| Raw {
             kind,
@@ -327,12 +327,8 @@ pub fn link_attrs() -> impl Strategy<Value = Vec<Raw>> {
             kind: libc::IFLA_IFNAME,
             payload: [name.as_bytes(), b"\0"].concat(),
         });
-    let number = |kind: u16, values: Vec<u32>| {
-        select(values).prop_map(move |value| Raw {
-            kind,
-            payload: value.to_ne_bytes().to_vec(),
-        })
-    };
+    let number =
+        |kind: u16, values: Vec<u32>| select(values).prop_map(move |value| Raw::u32(kind, value));
     let mac = select(vec![
         MAC.to_vec(),
         MAC.to_vec(),

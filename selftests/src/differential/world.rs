@@ -124,9 +124,8 @@ impl World {
         self.links[slot] = Some(link);
     }
 
-    /// Which of the namespaces a device is in.
-    pub fn space_of(&self, device: &Device) -> usize {
-        self.find(device).0
+    pub fn space_of(&self, device: &Device) -> &Ns {
+        &self.spaces[self.find(device).0]
     }
 
     pub fn index_of(&self, device: &Device) -> u32 {
@@ -243,8 +242,8 @@ impl World {
         attrs
     }
 
-    /// Where a device is, and its index; one that no device has if there is no such device.
-    fn find(&self, device: &Device) -> (usize, u32) {
+    /// In which of the namespaces a device is, and its index; one that no device has if there is no such device.
+    pub fn find(&self, device: &Device) -> (usize, u32) {
         match device {
             Device::Named { ns, name } => {
                 let link = self.spaces[*ns].link(name);

@@ -53,11 +53,7 @@ pub fn first() -> BoxedStrategy<Op> {
 
 /// A pair or a single device with room for queues.
 fn lessee() -> impl Strategy<Value = Op> {
-    let number = |kind: u16, value: u32| op::Raw {
-        kind,
-        payload: value.to_ne_bytes().to_vec(),
-    };
-    let room = number(libc::IFLA_NUM_RX_QUEUES, QUEUES);
+    let room = op::Raw::u32(libc::IFLA_NUM_RX_QUEUES, QUEUES);
     let pairing = select(vec![0, netkit::SINGLE]);
     (0..NAMESPACES, 0..NAMESPACES, pairing).prop_map(move |(ns, pod, pairing)| {
         let peer = op::Peer {
@@ -69,7 +65,7 @@ fn lessee() -> impl Strategy<Value = Op> {
             ns,
             index: 0,
             link: vec![room.clone()],
-            data: vec![number(netkit::PAIRING, pairing)],
+            data: vec![op::Raw::u32(netkit::PAIRING, pairing)],
             peer: (pairing == 0).then_some(peer),
         })
     })

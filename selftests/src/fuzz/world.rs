@@ -146,14 +146,15 @@ impl World {
     }
 
     fn lease(&self, device: &Device, queue: u32) -> String {
-        let sockets = &self.sockets[self.base.space_of(device)];
+        let (space, index) = self.base.find(device);
+        let sockets = &self.sockets[space];
         let card = Device::Named { ns: 0, name: CARD };
         let offer = Offer {
             index: self.base.index_of(&card),
             queue,
             ns: sockets.first,
         };
-        match sockets.netdev.lease(self.base.index_of(device), offer) {
+        match sockets.netdev.lease(index, offer) {
             Ok(number) => format!("queue {number}"),
             Err(refusal) => refusal.to_string(),
         }
@@ -223,7 +224,7 @@ impl World {
             Place::Unmapped => self.arena.address(Spot::Unmapped),
             Place::Null => 0,
         };
-        let space = self.base.spaces()[self.base.space_of(&call.device)].clone();
+        let space = self.base.space_of(&call.device).clone();
         let mut answer = Err(Errno::EIO);
         let entered = space.run(|| {
             answer = raw(call, argument);

@@ -9,7 +9,6 @@ use std::fs::File;
 use std::io::Read;
 use std::io::Write;
 use std::os::fd::AsFd;
-use std::os::fd::AsRawFd;
 
 use anyhow::Context;
 use anyhow::Result;
@@ -362,10 +361,7 @@ fn pod_of_a_guest(t: &Ctx) -> Result<()> {
     let spare = Prog::returning(DROP)?;
     let give = |pid: i32| {
         let ns = File::open(format!("/proc/{pid}/ns/net")).context("the guest's namespace")?;
-        let fd = ns.as_fd().as_raw_fd() as u32;
-        let spec = Spec::l3().name("nk0");
-        let spec = spec.with_peer(|peer| peer.str(libc::IFLA_IFNAME, "eth0"));
-        let spec = spec.with_peer(|peer| peer.u32(libc::IFLA_NET_NS_FD, fd));
+        let spec = Spec::l3().name("nk0").peer("eth0").peer_in(&ns);
         Ok(spec.try_create(&t.host)?)
     };
     let text = in_child(Who::GuestAway, give, |told| {
@@ -434,10 +430,8 @@ fn into_another(told: &mut Report, nl: &Netlink, there: &Ns) -> Result<()> {
 
 /// The pairs of [`into_another`], with the peers in the namespace of a descriptor.
 fn two_pairs(t: &Ctx, pod: impl AsFd) -> Result<()> {
-    let fd = pod.as_fd().as_raw_fd() as u32;
     for (name, peer) in [("nk0", "eth0"), ("nk1", "eth1")] {
-        let spec = Spec::l3().name(name).peer(peer);
-        let spec = spec.with_peer(|peer| peer.u32(libc::IFLA_NET_NS_FD, fd));
+        let spec = Spec::l3().name(name).peer(peer).peer_in(&pod);
         spec.try_create(&t.host)?;
     }
     Ok(())
