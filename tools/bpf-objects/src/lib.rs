@@ -65,8 +65,22 @@ fn compile_one(source: &Path, folder: &Path) -> PathBuf {
         .arg(&object)
         .status();
     match status {
-        Ok(status) if status.success() => object,
+        Ok(status) if status.success() => {
+            date_like(source, &object);
+            object
+        }
         Ok(status) => panic!("{CLANG} failed on {}: {status}", source.display()),
         Err(error) => panic!("cannot run {CLANG} (install it): {error}"),
     }
+}
+
+/// Gives the object its source's date: it is written after the build script began, and cargo would take it for changed, and
+/// build everything anew, each time.
+fn date_like(source: &Path, object: &Path) {
+    let date = fs::metadata(source).and_then(|metadata| metadata.modified());
+    let dated = date.and_then(|date| {
+        let object = fs::File::options().write(true).open(object)?;
+        object.set_modified(date)
+    });
+    dated.unwrap_or_else(|error| panic!("{}: {error}", object.display()));
 }
