@@ -2,33 +2,24 @@
 /*
  * Another livepatch, to see how netkit_rs gets on with one.
  *
- * It replaces pause(2), by the same. A process that sleeps in pause(2) while the patch comes in or goes out keeps that
- * transition open, until it wakes up or the kernel wakes it (after 15 seconds). With replace=1 the patch is a
- * cumulative one, which takes the place of all patches before it.
+ * It replaces vfork(2) by one that always fails. A process that sleeps in vfork(2) keeps the patch's transition open
+ * until its child goes: nothing but SIGKILL wakes it, not even the kernel's nudge after 15 seconds, which ends sleeps
+ * like that of pause(2). With replace=1 the patch is a cumulative one, which takes the place of all patches before it.
  */
 #include <linux/livepatch.h>
 #include <linux/module.h>
-#include <linux/sched.h>
-#include <linux/sched/signal.h>
 
 static bool replace;
 module_param(replace, bool, 0444);
 MODULE_PARM_DESC(replace, "be a cumulative patch");
 
-static asmlinkage long pause_again(const struct pt_regs *regs)
+static asmlinkage long vfork_fails(const struct pt_regs *regs)
 {
-	for (;;) {
-		set_current_state(TASK_INTERRUPTIBLE);
-		if (signal_pending(current))
-			break;
-		schedule();
-	}
-	__set_current_state(TASK_RUNNING);
-	return -ERESTARTNOHAND;
+	return -EAGAIN;
 }
 
 static struct klp_func funcs[] = {
-	{ .old_name = "__x64_sys_pause", .new_func = pause_again },
+	{ .old_name = "__x64_sys_vfork", .new_func = vfork_fails },
 	{ }
 };
 

@@ -85,7 +85,12 @@ fn random(seed: u64, number: u64) -> TestRunner {
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     bytes[8..16].copy_from_slice(&number.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    TestRunner::new_with_rng(Config::default(), rng)
+    let config = Config {
+        // No file, and so nothing that is copied for each draw: that would be most of its time.
+        failure_persistence: None,
+        ..Config::default()
+    };
+    TestRunner::new_with_rng(config, rng)
 }
 
 /// A test that runs these operations.

@@ -135,6 +135,17 @@ pub enum Op {
     LinkInfo(usize),
 }
 
+impl Op {
+    /// Whether there may be other devices afterwards.
+    pub fn changes_devices(&self) -> bool {
+        use Op::{Change, Create, Delete, Down, Move, Up};
+        matches!(
+            self,
+            Create { .. } | Change { .. } | Delete(_) | Up(_) | Down(_) | Move(..)
+        )
+    }
+}
+
 /// Any operation.
 pub fn any() -> BoxedStrategy<Op> {
     prop_oneof![

@@ -5,6 +5,7 @@
 //! hold them, random MAC addresses as such, and what the kernel settles in the background
 //! (operational state, queueing discipline) not at all.
 
+use std::cell::OnceCell;
 use std::fmt::Write;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
@@ -83,6 +84,15 @@ pub struct World {
     spaces: Vec<Ns>,
     progs: Vec<Prog>,
     links: Vec<Option<Link>>,
+    /// The netkit devices, if nothing has happened to one since somebody looked.
+    known: OnceCell<Vec<Known>>,
+}
+
+/// A netkit device: its namespace, its index there.
+struct Known {
+    ns: usize,
+    index: u32,
+    primary: bool,
 }
 
 impl World {
@@ -104,6 +114,7 @@ impl World {
             spaces,
             progs,
             links: (0..LINKS).map(|_| None).collect(),
+            known: OnceCell::new(),
         })
     }
 
@@ -138,8 +149,21 @@ impl World {
         revision.unwrap_or(1)
     }
 
+    /// For who has done something to the devices himself.
+    pub fn look_again(&mut self) {
+        self.known.take();
+    }
+
     /// Does one step and puts its outcome into words.
     pub fn step(&mut self, op: &Op) -> String {
+        let outcome = self.outcome(op);
+        if op.changes_devices() {
+            self.look_again();
+        }
+        outcome
+    }
+
+    fn outcome(&mut self, op: &Op) -> String {
         match op {
             Op::Create {
                 ns,
@@ -249,27 +273,32 @@ impl World {
                 let link = self.spaces[*ns].link(name);
                 (*ns, link.map_or(NOBODY, |link| link.index))
             }
-            Device::Primary(n) => self.nth(*n, |link| {
-                let primary = attr::find(&link.data(), netkit::IS_PRIMARY).cloned();
-                primary.is_some_and(|attr| attr.payload == [1])
-            }),
+            Device::Primary(n) => self.nth(*n, |known| known.primary),
             Device::Nth(n) => self.nth(*n, |_| true),
         }
     }
 
-    fn nth(&self, n: usize, wanted: impl Fn(&nl::link::Link) -> bool) -> (usize, u32) {
-        let mut found = Vec::new();
-        for (number, ns) in self.spaces.iter().enumerate() {
-            let links = netkit::devices(ns).unwrap_or_default();
-            found.extend(
-                links
-                    .iter()
-                    .filter(|link| wanted(link))
-                    .map(|link| (number, link.index)),
-            );
+    fn nth(&self, n: usize, wanted: impl Fn(&Known) -> bool) -> (usize, u32) {
+        let known = self.known.get_or_init(|| self.look());
+        let found: Vec<_> = known.iter().filter(|known| wanted(known)).collect();
+        let nth = found.get(n % found.len().max(1));
+        nth.map_or((0, NOBODY), |known| (known.ns, known.index))
+    }
+
+    fn look(&self) -> Vec<Known> {
+        let mut known = Vec::new();
+        for (ns, space) in self.spaces.iter().enumerate() {
+            let links = netkit::devices(space).unwrap_or_default();
+            known.extend(links.iter().map(|link| {
+                let primary = attr::find(&link.data(), netkit::IS_PRIMARY).cloned();
+                Known {
+                    ns,
+                    index: link.index,
+                    primary: primary.is_some_and(|attr| attr.payload == [1]),
+                }
+            }));
         }
-        let nobody = (0, NOBODY);
-        found.get(n % found.len().max(1)).copied().unwrap_or(nobody)
+        known
     }
 
     /// A netlink request about a device, by the index that it has now (loopback's is 1).

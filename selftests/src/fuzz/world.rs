@@ -139,7 +139,9 @@ impl World {
                     Family::Netdev => (&sockets.generic, self.netdev),
                     Family::Ethtool => (&sockets.generic, self.ethtool),
                 };
-                socket.send(&request.bytes(self, family))
+                let outcome = socket.send(&request.bytes(self, family));
+                self.base.look_again();
+                outcome
             }
             Op::Call(call) => self.call(call),
         }

@@ -88,26 +88,37 @@ impl Drop for Other {
     }
 }
 
-/// A process that sleeps in pause(2), the function that the other livepatch replaces.
+/// A process that sleeps in vfork(2), the function that the other livepatch replaces, until it is killed.
 pub struct Sleeper(Pid);
 
 impl Sleeper {
     pub fn new() -> Result<Self> {
         // SAFETY: the child only sleeps, in a system call.
         match unsafe { fork() }.context("fork")? {
-            ForkResult::Child => loop {
-                nix::unistd::pause();
-            },
+            ForkResult::Child => sleep_in_vfork(),
             ForkResult::Parent { child } => {
                 let sleeper = Self(child);
                 let path = format!("/proc/{child}/syscall");
-                let pause = format!("{} ", libc::SYS_pause);
-                check::soon("a process sleeps in pause(2)", || {
-                    Ok(fs::read_to_string(&path)?.starts_with(&pause))
+                let vfork = format!("{} ", libc::SYS_vfork);
+                check::soon("a process sleeps in vfork(2)", || {
+                    Ok(fs::read_to_string(&path)?.starts_with(&vfork))
                 })?;
                 Ok(sleeper)
             }
         }
+    }
+}
+
+/// The child sleeps in pause(2) and goes with the caller, who does not come back.
+fn sleep_in_vfork() -> ! {
+    // SAFETY: the child uses the caller's memory, the stack above all. The caller sees nothing of that: it sleeps until
+    // it is killed, or else, its child having been killed, sleeps on as the child did.
+    unsafe {
+        libc::syscall(libc::SYS_vfork);
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+    }
+    loop {
+        nix::unistd::pause();
     }
 }
 
