@@ -47,6 +47,10 @@ impl Raw {
         let payload = value.to_ne_bytes().to_vec();
         Self { kind, payload }
     }
+
+    fn one_of(kind: u16, values: Vec<u32>) -> impl Strategy<Value = Self> {
+        select(values).prop_map(move |value| Self::u32(kind, value))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -135,17 +139,6 @@ pub enum Op {
     LinkInfo(usize),
 }
 
-impl Op {
-    /// Whether there may be other devices afterwards.
-    pub fn changes_devices(&self) -> bool {
-        use Op::{Change, Create, Delete, Down, Move, Up};
-        matches!(
-            self,
-            Create { .. } | Change { .. } | Delete(_) | Up(_) | Down(_) | Move(..)
-        )
-    }
-}
-
 /// Any operation.
 pub fn any() -> BoxedStrategy<Op> {
     prop_oneof![
@@ -177,7 +170,7 @@ pub fn any() -> BoxedStrategy<Op> {
 
 /// A pair that nothing speaks against.
 pub fn pair() -> BoxedStrategy<Op> {
-    let mode = select(vec![netkit::L2, netkit::L3]).prop_map(|mode| Raw::u32(netkit::MODE, mode));
+    let mode = Raw::one_of(netkit::MODE, vec![netkit::L2, netkit::L3]);
     (0..NAMESPACES, 0..NAMESPACES, mode)
         .prop_map(|(ns, pod, mode)| Op::Create {
             ns,
@@ -297,8 +290,6 @@ fn anything_goes() -> impl Strategy<Value = (u32, Relative, Option<usize>)> {
 /// netkit's own attributes: each with values around what it may be, and now and then
 /// with a payload that it cannot have, or of a type that there is not.
 pub fn data_attrs() -> impl Strategy<Value = Vec<Raw>> {
-    let of =
-        |kind: u16, values: Vec<u32>| select(values).prop_map(move |value| Raw::u32(kind, value));
     let short = |kind: u16| {
         select(vec![0u16, 1, 256, u16::MAX]).prop_map(move |value| Raw {
             kind,
@@ -318,14 +309,14 @@ pub fn data_attrs() -> impl Strategy<Value = Vec<Raw>> {
     let odd =
         (0..13u16, vec(anything::<u8>(), 0..10)).prop_map(|(kind, payload)| Raw { kind, payload });
     let attr = prop_oneof![
-        6 => of(netkit::MODE, vec![netkit::L2, netkit::L2, netkit::L3, 2, u32::MAX]),
-        4 => of(netkit::POLICY, policies.clone()),
-        4 => of(netkit::PEER_POLICY, policies),
-        2 => of(netkit::SCRUB, vec![netkit::SCRUB_NONE, netkit::SCRUB_DEFAULT, 2]),
-        2 => of(netkit::PEER_SCRUB, vec![netkit::SCRUB_NONE, netkit::SCRUB_DEFAULT, 2]),
+        6 => Raw::one_of(netkit::MODE, vec![netkit::L2, netkit::L2, netkit::L3, 2, u32::MAX]),
+        4 => Raw::one_of(netkit::POLICY, policies.clone()),
+        4 => Raw::one_of(netkit::PEER_POLICY, policies),
+        2 => Raw::one_of(netkit::SCRUB, vec![netkit::SCRUB_NONE, netkit::SCRUB_DEFAULT, 2]),
+        2 => Raw::one_of(netkit::PEER_SCRUB, vec![netkit::SCRUB_NONE, netkit::SCRUB_DEFAULT, 2]),
         2 => short(netkit::HEADROOM),
         2 => short(netkit::TAILROOM),
-        2 => of(netkit::PAIRING, vec![0, netkit::SINGLE, netkit::SINGLE, 2]),
+        2 => Raw::one_of(netkit::PAIRING, vec![0, netkit::SINGLE, netkit::SINGLE, 2]),
         2 => odd,
     ];
     vec(attr, 0..4)
@@ -338,8 +329,6 @@ pub fn link_attrs() -> impl Strategy<Value = Vec<Raw>> {
             kind: libc::IFLA_IFNAME,
             payload: [name.as_bytes(), b"\0"].concat(),
         });
-    let number =
-        |kind: u16, values: Vec<u32>| select(values).prop_map(move |value| Raw::u32(kind, value));
     let mac = select(vec![
         MAC.to_vec(),
         MAC.to_vec(),
@@ -354,13 +343,13 @@ pub fn link_attrs() -> impl Strategy<Value = Vec<Raw>> {
         payload,
     });
     let attr = prop_oneof![
-        4 => number(libc::IFLA_MTU, vec![67, 68, 1500, 65535, 65536]),
-        2 => number(libc::IFLA_NUM_TX_QUEUES, vec![0, 1, 2, 5000]),
-        2 => number(libc::IFLA_NUM_RX_QUEUES, vec![0, 1, 2, 1024, 1025, 5000]),
-        2 => number(netkit::IFLA_GSO_MAX_SIZE, vec![0, 65536, 185000, 524280, 524281]),
-        1 => number(netkit::IFLA_GRO_MAX_SIZE, vec![65536, 524280]),
-        1 => number(libc::IFLA_TXQLEN, vec![0, 500]),
-        1 => number(libc::IFLA_GROUP, vec![0, 7]),
+        4 => Raw::one_of(libc::IFLA_MTU, vec![67, 68, 1500, 65535, 65536]),
+        2 => Raw::one_of(libc::IFLA_NUM_TX_QUEUES, vec![0, 1, 2, 5000]),
+        2 => Raw::one_of(libc::IFLA_NUM_RX_QUEUES, vec![0, 1, 2, 1024, 1025, 5000]),
+        2 => Raw::one_of(netkit::IFLA_GSO_MAX_SIZE, vec![0, 65536, 185000, 524280, 524281]),
+        1 => Raw::one_of(netkit::IFLA_GRO_MAX_SIZE, vec![65536, 524280]),
+        1 => Raw::one_of(libc::IFLA_TXQLEN, vec![0, 500]),
+        1 => Raw::one_of(libc::IFLA_GROUP, vec![0, 7]),
         3 => mac,
     ];
     (option::weighted(0.8, name), vec(attr, 0..2)).prop_map(|(name, mut attrs)| {

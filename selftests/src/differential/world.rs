@@ -84,7 +84,7 @@ pub struct World {
     spaces: Vec<Ns>,
     progs: Vec<Prog>,
     links: Vec<Option<Link>>,
-    /// The netkit devices, if nothing has happened to one since somebody looked.
+    /// The netkit devices, as somebody saw them since the last step.
     known: OnceCell<Vec<Known>>,
 }
 
@@ -157,9 +157,7 @@ impl World {
     /// Does one step and puts its outcome into words.
     pub fn step(&mut self, op: &Op) -> String {
         let outcome = self.outcome(op);
-        if op.changes_devices() {
-            self.look_again();
-        }
+        self.look_again();
         outcome
     }
 
