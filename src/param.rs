@@ -37,7 +37,7 @@ pub(crate) trait Parameter: 'static {
 #[repr(transparent)]
 pub(crate) struct KernelParam(bindings::kernel_param);
 
-// SAFETY: The struct is only read, and what it points at is static.
+// SAFETY: `struct kernel_param` is only read (`__start___param` is an array of const), and its pointers are to statics.
 unsafe impl Sync for KernelParam {}
 
 impl KernelParam {

@@ -144,7 +144,7 @@ mod private {
         }
 
         fn as_ptr(&'static self) -> *mut bindings::klp_patch {
-            // SAFETY: The patch is a field of a static.
+            // SAFETY: The static is there as long as the module; the address of its field `patch` is taken, nothing read.
             unsafe { &raw mut (*self.0.get()).patch }
         }
     }

@@ -87,9 +87,9 @@ pub(super) struct Registration<T: Livepatch>(KBox<Block>, PhantomData<fn() -> T>
 /// `struct notifier_block`, which the chain writes to.
 struct Block(UnsafeCell<bindings::notifier_block>);
 
-// SAFETY: The block belongs to the chain, which protects it with a lock of its own.
+// SAFETY: `register_module_notifier()` gives the block to `module_notify_list`, which protects it with its `rwsem`.
 unsafe impl Send for Block {}
-// SAFETY: Likewise.
+// SAFETY: As above: nothing here uses the block but the calls that register and unregister it.
 unsafe impl Sync for Block {}
 
 impl<T: Livepatch> Registration<T> {
@@ -98,7 +98,7 @@ impl<T: Livepatch> Registration<T> {
         let mut block: bindings::notifier_block = pin_init::zeroed();
         block.notifier_call = Some(Self::call);
         let block = KBox::new(Block(UnsafeCell::new(block)), GFP_KERNEL)?;
-        // SAFETY: The block lies in memory of its own, which is freed after it was unregistered.
+        // SAFETY: The block lies in a box, which is freed after `unregister_module_notifier()` in `drop()`.
         to_result(unsafe { bindings::register_module_notifier(block.0.get()) })?;
         // INVARIANT: Registered just now.
         Ok(Self(block, PhantomData))
