@@ -94,6 +94,18 @@ pub fn open(path: &Path) -> Result<ModuleFile> {
     Ok(file)
 }
 
+/// The linker's hash of the build, if the file has one.
+pub fn build_id(module: &ModuleFile) -> Option<String> {
+    let elf = ElfFile64::<object::Endianness>::parse(module.bytes.as_slice()).ok()?;
+    let id = elf.build_id().ok()??;
+    Some(hexadecimal(id))
+}
+
+/// Bytes as the digits by which a build is named.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The strings of `.modinfo`, each `key=value`.
 fn modinfo(bytes: &[u8]) -> Result<Vec<String>> {
     let elf = ElfFile64::<object::Endianness>::parse(bytes)?;
