@@ -103,7 +103,10 @@ pub fn build_id(module: &ModuleFile) -> Option<String> {
 
 /// Bytes as the digits by which a build is named.
 pub fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
 }
 
 /// The strings of `.modinfo`, each `key=value`.
