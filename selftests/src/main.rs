@@ -26,6 +26,7 @@ mod nl;
 mod races;
 mod runner;
 mod suite;
+mod takeover;
 mod tests;
 mod traffic;
 mod uring;
@@ -183,6 +184,7 @@ fn run(options: &Options) -> Result<bool> {
     tests.extend(faults::tests());
     tests.extend(races::tests());
     tests.extend(lifecycle::tests());
+    tests.extend(takeover::tests());
     tests.extend(plan.tests()?);
     if !options.fuzz_long {
         tests.extend(fuzz.tests());

@@ -23,6 +23,7 @@ use crate::tests::Needs;
 use crate::tests::Test;
 use crate::traffic;
 
+pub use self::arena::onto_cpu;
 use self::flood::Flood;
 
 /// All races, those with the module last.
