@@ -17,7 +17,7 @@ mod picture;
 mod places;
 mod queues;
 mod same;
-mod states;
+pub mod states;
 mod strangers;
 mod streams;
 
