@@ -13,6 +13,8 @@
 #include <linux/bpf_mprog.h>
 #include <linux/etherdevice.h>
 #include <linux/filter.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/netdevice.h>
 #include <linux/netfilter_netdev.h>
 #include <linux/netlink.h>
@@ -21,6 +23,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/sched.h>
 #include <linux/skbuff.h>
+#include <net/net_namespace.h>
 #include <net/netdev_lock.h>
 #include <net/netdev_rx_queue.h>
 #include <net/netlink.h>
@@ -127,11 +130,6 @@ __always_inline unsigned long netkit_rs_dev_stats_read_tx_dropped(const struct n
 	return DEV_STATS_READ(dev, tx_dropped);
 }
 
-__always_inline void netkit_rs_netdev_lockdep_set_classes(struct net_device *dev)
-{
-	netdev_lockdep_set_classes(dev);
-}
-
 __always_inline void netkit_rs_eth_hw_addr_random(struct net_device *dev)
 {
 	eth_hw_addr_random(dev);
@@ -142,24 +140,29 @@ __always_inline bool netkit_rs_is_valid_ether_addr(const u8 *addr)
 	return is_valid_ether_addr(addr);
 }
 
-__always_inline void netkit_rs_dev_hold(struct net_device *dev)
+__always_inline struct net *netkit_rs_maybe_get_net(struct net *net)
 {
-	dev_hold(dev);
+	return maybe_get_net(net);
 }
 
-__always_inline void netkit_rs_dev_put(struct net_device *dev)
+__always_inline void netkit_rs_put_net(struct net *net)
 {
-	dev_put(dev);
+	put_net(net);
 }
 
-__always_inline struct net_device *netkit_rs_first_net_device(struct net *net)
+__always_inline bool netkit_rs_is_livepatch_module(struct module *mod)
 {
-	return first_net_device(net);
+	return is_livepatch_module(mod);
 }
 
-__always_inline struct net_device *netkit_rs_next_net_device(struct net_device *dev)
+__always_inline void netkit_rs_mutex_lock(struct mutex *lock)
 {
-	return next_net_device(dev);
+	mutex_lock(lock);
+}
+
+__always_inline void netkit_rs_mutex_unlock(struct mutex *lock)
+{
+	mutex_unlock(lock);
 }
 
 __always_inline void netkit_rs_netdev_lock(struct net_device *dev)

@@ -28,11 +28,8 @@ void netkit_rs_dev_sw_netstats_tx_add(struct net_device *dev, unsigned int packe
 void netkit_rs_dev_sw_netstats_rx_add(struct net_device *dev, unsigned int len);
 void netkit_rs_dev_core_stats_tx_dropped_inc(struct net_device *dev);
 unsigned long netkit_rs_dev_stats_read_tx_dropped(const struct net_device *dev);
-void netkit_rs_netdev_lockdep_set_classes(struct net_device *dev);
 void netkit_rs_eth_hw_addr_random(struct net_device *dev);
 bool netkit_rs_is_valid_ether_addr(const u8 *addr);
-void netkit_rs_dev_hold(struct net_device *dev);
-void netkit_rs_dev_put(struct net_device *dev);
 
 /* <linux/filter.h>, <linux/bpf.h>, <linux/bpf_mprog.h> */
 struct bpf_net_context *netkit_rs_bpf_net_ctx_set(struct bpf_net_context *ctx);
@@ -61,9 +58,12 @@ void *netkit_rs_rtnl_dereference(void *const *slot);
 void netkit_rs_rcu_assign_pointer(void **slot, void *value);
 void netkit_rs_warn_on_once(bool condition);
 
-/* <linux/netdevice.h> */
-struct net_device *netkit_rs_first_net_device(struct net *net);
-struct net_device *netkit_rs_next_net_device(struct net_device *dev);
+/* <net/net_namespace.h>, <linux/module.h>, <linux/mutex.h> */
+struct net *netkit_rs_maybe_get_net(struct net *net);
+void netkit_rs_put_net(struct net *net);
+bool netkit_rs_is_livepatch_module(struct module *mod);
+void netkit_rs_mutex_lock(struct mutex *lock);
+void netkit_rs_mutex_unlock(struct mutex *lock);
 
 /* <net/netdev_lock.h>, <net/netdev_rx_queue.h> */
 void netkit_rs_netdev_lock(struct net_device *dev);

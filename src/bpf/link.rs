@@ -10,13 +10,14 @@
 
 use super::{
     attr::Place,
-    mprog::{exchange_prog, HasMprog},
+    mprog::exchange_prog,
     prog::Prog, //
 };
 use crate::{
     bindings::{self, layout},
     klp,
     net::{
+        builtin::BuiltIn,
         device::{Device, NetDevice},
         ops::Driver,
         rtnl::Rtnl,
@@ -95,7 +96,7 @@ impl DeviceLink {
     }
 
     /// The same as a device of the driver `T`.
-    pub(crate) fn device_of<'a, T: Driver>(&self, rtnl: &'a Rtnl) -> Option<&'a Device<T>> {
+    pub(crate) fn device_of<'a, T: BuiltIn>(&self, rtnl: &'a Rtnl) -> Option<&'a Device<T>> {
         self.device(rtnl).and_then(NetDevice::downcast)
     }
 
@@ -236,17 +237,15 @@ pub(crate) struct LinkInfo<'a>(&'a mut bindings::bpf_link_info);
 impl LinkInfo<'_> {
     /// `info.netkit`.
     pub(crate) fn set_netkit(&mut self, ifindex: u32, attach_type: u32) {
-        self.0.__bindgen_anon_1.netkit = bindings::bpf_link_info__bindgen_ty_1__bindgen_ty_14 {
-            ifindex,
-            attach_type,
-        };
+        self.0.__bindgen_anon_1.netkit.ifindex = ifindex;
+        self.0.__bindgen_anon_1.netkit.attach_type = attach_type;
     }
 }
 
 /// A driver with links on its devices (`struct bpf_link_ops`).
 ///
 /// All run in a context that may sleep, without RTNL.
-pub(crate) trait LinkOps: Driver<Private: HasMprog> {
+pub(crate) trait LinkOps: BuiltIn {
     /// Another program; `old` is the one that user space expects, if it does.
     fn update(link: &DeviceLink, new: &Prog, old: Option<&Prog>) -> Result;
 
@@ -359,7 +358,7 @@ impl<T: LinkOps> Adapter<T> {
     ) -> c_int {
         // SAFETY: By the function's safety requirement.
         let (link, info) = unsafe { (DeviceLink::from_raw(link), &mut *info) };
-        T::fill_info(link, &mut LinkInfo(info));
+        <T as LinkOps>::fill_info(link, &mut LinkInfo(info));
         0
     }
 }

@@ -4,22 +4,26 @@
 //!
 //! C header: [`include/linux/livepatch.h`](srctree/include/linux/livepatch.h)
 
+mod others;
+
 use crate::bindings;
 use core::{
     cell::UnsafeCell,
     ffi::CStr,
+    marker::PhantomData,
     sync::atomic::{compiler_fence, Ordering}, //
 };
 use kernel::{
     error::to_result,
     prelude::*,
-    str::as_char_ptr_in_const_context, //
+    str::as_char_ptr_in_const_context,
+    time::{delay::fsleep, Delta}, //
 };
 
 /// Marks the module as a livepatch, without which the loader would not resolve its livepatch relocations
 /// (`MODULE_INFO(livepatch, "Y")`).
 #[link_section = ".modinfo"]
-#[used]
+#[used(compiler)]
 static LIVEPATCH: [u8; 12] = *b"livepatch=Y\0";
 
 /// A function of vmlinux, and the one that takes its place (`struct klp_func`).
@@ -43,15 +47,21 @@ impl Func {
     /// The entry that ends a table.
     const END: Self = Self(pin_init::zeroed());
 
-    /// A table of two parts; `N` is the number of functions.
-    pub(crate) const fn table<const N: usize>(a: &[Self], b: &[Self]) -> [Self; N] {
-        assert!(a.len() + b.len() == N);
+    /// A table of several parts; `N` is the number of functions.
+    pub(crate) const fn table<const N: usize>(parts: &[&[Self]]) -> [Self; N] {
         let mut table = [Self::END; N];
-        let mut i = 0;
-        while i < N {
-            table[i] = if i < a.len() { a[i] } else { b[i - a.len()] };
-            i += 1;
+        let (mut part, mut i, mut filled) = (0, 0, 0);
+        while part < parts.len() {
+            if i < parts[part].len() {
+                table[filled] = parts[part][i];
+                filled += 1;
+                i += 1;
+            } else {
+                part += 1;
+                i = 0;
+            }
         }
+        assert!(filled == N);
         table
     }
 }
@@ -105,20 +115,37 @@ mod private {
         /// # Safety
         ///
         /// To be called once, as the last step of the initialisation of `module`, which succeeds if this does.
-        unsafe fn enable(&'static self, module: &'static ThisModule) -> Result;
+        unsafe fn enable(
+            &'static self,
+            module: &'static ThisModule,
+            callbacks: bindings::klp_callbacks,
+        ) -> Result;
+
+        /// The C struct.
+        fn as_ptr(&'static self) -> *mut bindings::klp_patch;
     }
 
     impl<const N: usize> Enable for Patch<N> {
-        unsafe fn enable(&'static self, module: &'static ThisModule) -> Result {
+        unsafe fn enable(
+            &'static self,
+            module: &'static ThisModule,
+            callbacks: bindings::klp_callbacks,
+        ) -> Result {
             let inner = self.0.get();
             // SAFETY: By the function's safety requirement nobody else knows of the structures yet. The functions
             // lie one behind the other, with an empty one at the end, as the core expects.
             unsafe {
                 (*inner).objects[0].funcs = (&raw mut (*inner).funcs).cast();
+                (*inner).objects[0].callbacks = callbacks;
                 (*inner).patch.mod_ = module.as_ptr().cast();
                 (*inner).patch.objs = (&raw mut (*inner).objects).cast();
                 to_result(bindings::klp_enable_patch(&raw mut (*inner).patch))
             }
+        }
+
+        fn as_ptr(&'static self) -> *mut bindings::klp_patch {
+            // SAFETY: The static is there as long as the module; the address of its field `patch` is taken, nothing read.
+            unsafe { &raw mut (*self.0.get()).patch }
         }
     }
 }
@@ -127,32 +154,95 @@ mod private {
 pub(crate) type AnyPatch = dyn private::Enable;
 
 /// What a module does besides patching.
-pub(crate) trait Livepatch: Sized + Send + Sync {
+pub(crate) trait Livepatch: Sized + Send + Sync + 'static {
     /// All of the module's initialisation that comes before the patch. What it did is undone by dropping the
     /// result: if the patch cannot be enabled, and when the module is unloaded.
     fn prepare() -> Result<Self>;
 
     /// The module's patch.
     fn patch() -> &'static AnyPatch;
+
+    /// Every task runs the patch's functions (`klp_callbacks::post_patch`).
+    ///
+    /// Runs with `klp_mutex` held, which the loading of any module waits for: no lock may be waited for here whose holder may
+    /// load a module.
+    fn patched();
+
+    /// Every task runs the patch's functions, for the last time (`klp_callbacks::pre_unpatch`). As [`Self::patched`].
+    fn unpatching();
+
+    /// Another livepatch is about to be loaded. A cumulative one takes the place of this patch without
+    /// [`Self::unpatching`].
+    fn another_comes();
+
+    /// The other livepatch is in, or out again, and this patch stays.
+    fn stays();
+}
+
+/// The callbacks of a livepatch.
+struct Callbacks<T>(PhantomData<T>);
+
+impl<T: Livepatch> Callbacks<T> {
+    const TABLE: bindings::klp_callbacks = bindings::klp_callbacks {
+        post_patch: Some(Self::post_patch),
+        pre_unpatch: Some(Self::pre_unpatch),
+        ..pin_init::zeroed()
+    };
+
+    /// # Safety
+    ///
+    /// None: `klp_complete_transition()` passes the patch's object, which is not looked at.
+    unsafe extern "C" fn post_patch(_object: *mut bindings::klp_object) {
+        T::patched();
+    }
+
+    /// # Safety
+    ///
+    /// None: `__klp_disable_patch()` passes the patch's object, which is not looked at.
+    unsafe extern "C" fn pre_unpatch(_object: *mut bindings::klp_object) {
+        T::unpatching();
+    }
 }
 
 /// A module that is a livepatch.
 ///
 /// From the end of its initialisation on it cannot be unloaded until the patch was disabled through sysfs, and the
 /// kernel's own functions are back for every task.
-pub(crate) struct Live<T>(T);
+pub(crate) struct Live<T: Livepatch> {
+    // Dropped in this order, after `drop()`.
+    _others: others::Registration<T>,
+    _prepared: T,
+}
 
 impl<T: Livepatch> kernel::Module for Live<T> {
     fn init(module: &'static ThisModule) -> Result<Self> {
         let prepared = T::prepare()?;
+        let others = others::Registration::new()?;
         // SAFETY: `do_init_module()` calls this once, and it is the last step: what follows `klp_enable_patch()`
         // cannot fail.
-        unsafe { T::patch().enable(module) }.inspect_err(|err| {
+        unsafe { T::patch().enable(module, Callbacks::<T>::TABLE) }.inspect_err(|err| {
             pr_err!(
                 "cannot livepatch the kernel ({}): is another livepatch in transition?\n",
                 err.to_errno()
             );
         })?;
-        Ok(Self(prepared))
+        Ok(Self {
+            _others: others,
+            _prepared: prepared,
+        })
+    }
+}
+
+impl<T: Livepatch> Drop for Live<T> {
+    /// With the patch enabled the kernel unloads the module by force only (`rmmod -f`). Tasks are inside its functions then:
+    /// they have to stay, so this does not return.
+    fn drop(&mut self) {
+        if !others::is_enabled(T::patch()) {
+            return;
+        }
+        pr_emerg!("forced removal while the livepatch is enabled: the module stays\n");
+        loop {
+            fsleep(Delta::from_secs(1000));
+        }
     }
 }

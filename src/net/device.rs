@@ -5,21 +5,18 @@
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
 use super::{
+    builtin::BuiltIn,
     namespace::Net,
     ops::Driver,
     rtnl::Rtnl, //
 };
 use crate::bindings;
 use core::{
-    ffi::CStr,
     marker::PhantomData,
     ops::Deref,
     ptr, //
 };
-use kernel::{
-    prelude::*,
-    types::Opaque, //
-};
+use kernel::types::Opaque;
 
 /// A network device (`struct net_device`) of any driver.
 ///
@@ -46,30 +43,23 @@ impl NetDevice {
         self.0.get()
     }
 
-    /// Whether this device belongs to the driver `T`, and as what.
-    pub(crate) fn downcast<T: Driver>(&self) -> Option<&Device<T>> {
-        // SAFETY: By the type invariant the device is valid; its driver sets `netdev_ops` before
-        // `register_netdevice()`.
-        let ops = unsafe { (*self.as_ptr()).netdev_ops };
-        if !ptr::eq(ops, T::ops().netdev_ops()) {
+    /// The device as one of the driver `T`, if either the module or the built-in driver that `T` stands in for has it.
+    pub(crate) fn downcast<T: BuiltIn>(&self) -> Option<&Device<T>> {
+        let ops = self.netdev_ops();
+        if !ptr::eq(ops, T::ops().netdev_ops()) && !ptr::eq(ops, T::netdev_ops()) {
             return None;
         }
-        // SAFETY: The operations of `T` are set by the setup callback of `T` only, on a device that was
-        // allocated with the private area of `T`.
+        // SAFETY: The operations of `T` are set by the setup callback of `T`, on a device that was allocated with the private
+        // area of `T`, and by a takeover, on one of the built-in driver. By the safety requirement of `BuiltIn` the latter's
+        // devices have such an area, too.
         unsafe { Device::from_raw_opt(self.as_ptr()) }
     }
 
-    /// The operations of the link type that created the device, null if there was none.
-    pub(crate) fn link_ops(&self) -> *const bindings::rtnl_link_ops {
-        // SAFETY: By the type invariant the device is valid; `rtnl_create_link()` sets `rtnl_link_ops`, before
-        // `register_netdevice()`.
-        unsafe { (*self.as_ptr()).rtnl_link_ops }
-    }
-
-    /// The name. RTNL excludes a change of it.
-    pub(crate) fn name<'a>(&'a self, _rtnl: &'a Rtnl) -> &'a CStr {
-        // SAFETY: The device is valid, and its name ends in NUL; with RTNL held it does not change.
-        unsafe { CStr::from_char_ptr((*self.as_ptr()).name.as_ptr()) }
+    /// The operations table: it tells the driver that has the device right now.
+    pub(crate) fn netdev_ops(&self) -> *const bindings::net_device_ops {
+        // SAFETY: By the type invariant the device is valid; its driver sets `netdev_ops` before `register_netdevice()`.
+        // A takeover changes it: hence volatile.
+        unsafe { (&raw const (*self.as_ptr()).netdev_ops).read_volatile() }
     }
 
     /// The index within the namespace.
@@ -102,13 +92,6 @@ impl NetDevice {
     #[inline(always)]
     pub(crate) fn is_up(&self) -> bool {
         self.flags() & bindings::net_device_flags_IFF_UP != 0
-    }
-
-    /// Whether the device is registered, and not being unregistered.
-    pub(crate) fn is_registered(&self, _rtnl: &Rtnl) -> bool {
-        // SAFETY: The device is valid; the state changes under RTNL.
-        let state = unsafe { (*self.as_ptr()).reg_state };
-        u32::from(state) == bindings::netdev_reg_state_NETREG_REGISTERED
     }
 
     /// Whether the device is being unregistered: the notifiers are told.
@@ -207,8 +190,8 @@ unsafe impl Sync for NetDevice {}
 ///
 /// # Invariants
 ///
-/// That of [`NetDevice`], and: the device was allocated with the private area of `T`, set up by `T`, and counts
-/// its traffic in per-CPU `tstats`, which exist from registration on.
+/// That of [`NetDevice`], and: the device was allocated with the private area of `T`, set up by `T` or by the built-in
+/// driver that `T` stands in for, and counts its traffic in per-CPU `tstats`, which exist from registration on.
 #[repr(transparent)]
 pub(crate) struct Device<T>(NetDevice, PhantomData<fn() -> T>);
 

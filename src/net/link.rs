@@ -5,10 +5,11 @@
 //! C header: [`include/net/rtnetlink.h`](srctree/include/net/rtnetlink.h)
 
 use super::{
+    builtin::BuiltIn,
     device::Device,
     extack::ExtAck,
     namespace::Net,
-    netlink::{Message, Policy, Table, IFLA_COUNT},
+    netlink::{Message, Table, IFLA_COUNT},
     new_device::NewDevice,
     ops::Driver,
     rtnl::Rtnl,
@@ -16,16 +17,14 @@ use super::{
 };
 use crate::bindings;
 use core::{
-    cell::UnsafeCell,
     ffi::CStr,
     marker::PhantomData,
     ptr, //
 };
 use kernel::{
-    error::{from_result, to_result},
+    error::from_result,
     ffi::{c_char, c_int, c_uchar, c_uint},
-    prelude::*,
-    str::as_char_ptr_in_const_context, //
+    prelude::*, //
 };
 
 /// The queues that a new device really has, of those that it has room for.
@@ -38,13 +37,8 @@ pub(crate) struct RealQueues {
 pub(crate) trait LinkDriver: Driver {
     /// `ip link add … type KIND`.
     const KIND: &'static CStr;
-    /// The policies of the type's own attributes, indexed by type.
-    const POLICY: &'static [Policy];
-    /// The attribute that describes the other device of a pair.
-    const PEER_TYPE: u16;
-
-    /// The link type's one operations table.
-    fn link_ops() -> &'static LinkOps<Self>;
+    /// The largest number of an attribute of the type's own (`rtnl_link_ops::maxtype`).
+    const MAX_ATTR: usize;
 
     /// Whether a device may have so many queues, and how many of them it starts with.
     fn queues(tx: u32, rx: u32) -> Result<RealQueues>;
@@ -137,58 +131,47 @@ impl KillList {
     }
 }
 
-/// The operations table of the link type `T`, which rtnetlink keeps on a list: one writable static per type.
-#[repr(transparent)]
-pub(crate) struct LinkOps<T>(UnsafeCell<bindings::rtnl_link_ops>, PhantomData<fn() -> T>);
-
-// SAFETY: `rtnl_link_register()` puts the table on the list `link_ops`, under `link_ops_mutex`; what is written to
-// it, its list head, is rtnetlink's.
-unsafe impl<T> Sync for LinkOps<T> {}
-
-impl<T: LinkDriver> LinkOps<T> {
-    pub(crate) const fn new() -> Self {
-        Self(UnsafeCell::new(Adapter::<T>::TABLE), PhantomData)
-    }
-
-    pub(crate) fn as_ptr(&'static self) -> *mut bindings::rtnl_link_ops {
-        self.0.get()
-    }
-
-    /// `rtnl_link_register()`. `EEXIST` if there is a link type of this name.
-    pub(crate) fn register(&'static self) -> Result<Registration<T>> {
-        // SAFETY: The table is static, and not registered: if it were, `rtnl_link_register()` would find its `kind`
-        // taken.
-        to_result(unsafe { bindings::rtnl_link_register(self.as_ptr()) })?;
-        // INVARIANT: Registered just now.
-        Ok(Registration(PhantomData))
-    }
+/// Runs a macro over the callbacks that a driver gives to its link type.
+macro_rules! for_each_callback {
+    ($run:ident) => {
+        $run!(
+            alloc,
+            setup,
+            validate,
+            newlink,
+            changelink,
+            dellink,
+            get_size,
+            fill_info,
+            get_link_net
+        )
+    };
 }
 
-/// A link type that is registered. Dropping it deletes its devices in all namespaces, and waits until nothing
-/// of them is left (`rtnl_link_unregister()`).
+/// Copies the callbacks of a link type, one after the other: `struct rtnl_link_ops` holds more than them.
 ///
-/// # Invariants
+/// # Safety
 ///
-/// The operations table of `T` is registered.
-pub(crate) struct Registration<T: LinkDriver>(PhantomData<fn() -> T>);
-
-impl<T: LinkDriver> Drop for Registration<T> {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant; RTNL is not held, as its holder could not sleep for the namespaces here.
-        unsafe { bindings::rtnl_link_unregister(T::link_ops().as_ptr()) };
-        // SAFETY: `synchronize_net()` may sleep, as `rtnl_link_unregister()` has just done. It waits for those who
-        // found a device right before.
-        unsafe { bindings::synchronize_net() };
+/// Both must be valid, `from` for reads and `to` for writes, and nobody else may write them meanwhile.
+pub(super) unsafe fn copy_callbacks(
+    from: *const bindings::rtnl_link_ops,
+    to: *mut bindings::rtnl_link_ops,
+) {
+    macro_rules! copy {
+        ($($callback:ident),*) => {$(
+            // SAFETY: By the function's safety requirement. Volatile, as `validate` is loaded without RTNL.
+            unsafe { (&raw mut (*to).$callback).write_volatile((*from).$callback) };
+        )*};
     }
+    for_each_callback!(copy);
 }
 
 /// The callbacks that C calls.
-struct Adapter<T>(PhantomData<T>);
+pub(super) struct Adapter<T>(PhantomData<T>);
 
-impl<T: LinkDriver> Adapter<T> {
-    const TABLE: bindings::rtnl_link_ops = bindings::rtnl_link_ops {
-        kind: as_char_ptr_in_const_context(T::KIND),
-        priv_size: size_of::<T::Private>(),
+impl<T: BuiltIn> Adapter<T> {
+    /// The callbacks, and nothing else of the table.
+    pub(super) const CALLBACKS: bindings::rtnl_link_ops = bindings::rtnl_link_ops {
         alloc: Some(Self::alloc),
         setup: Some(Self::setup),
         validate: Some(Self::validate),
@@ -198,9 +181,6 @@ impl<T: LinkDriver> Adapter<T> {
         get_size: Some(Self::get_size),
         fill_info: Some(Self::fill_info),
         get_link_net: Some(Self::get_link_net),
-        policy: T::POLICY.as_ptr().cast(),
-        maxtype: T::POLICY.len() as c_uint - 1,
-        peer_type: T::PEER_TYPE,
         ..pin_init::zeroed()
     };
 
@@ -220,7 +200,7 @@ impl<T: LinkDriver> Adapter<T> {
             return None;
         }
         // SAFETY: By the function's safety requirement; the table has `maxtype` + 1 entries.
-        Some(unsafe { Table::from_raw(data, T::POLICY.len()) })
+        Some(unsafe { Table::from_raw(data, T::MAX_ATTR + 1) })
     }
 
     /// # Safety

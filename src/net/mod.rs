@@ -21,6 +21,7 @@ pub(crate) mod rcu;
 pub(crate) mod rtnl;
 pub(crate) mod setup;
 pub(crate) mod skb;
+pub(crate) mod takeover;
 pub(crate) mod xdp;
 
 use crate::bindings;

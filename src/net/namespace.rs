@@ -9,9 +9,13 @@ use super::{
     rtnl::Rtnl, //
 };
 use crate::bindings;
-use core::ptr;
+use core::{
+    ops::Deref,
+    ptr::{self, NonNull}, //
+};
 use kernel::{
     container_of,
+    ffi::c_ulong,
     types::Opaque, //
 };
 
@@ -56,23 +60,20 @@ impl Net {
         unsafe { NetDevice::from_raw_opt(dev) }
     }
 
-    /// The first device here for which `pred` holds (`for_each_netdev()`).
-    fn find_device<'a>(
-        &self,
-        _rtnl: &'a Rtnl,
-        pred: &impl Fn(&NetDevice) -> bool,
-    ) -> Option<&'a NetDevice> {
-        // SAFETY: The namespace is valid, and RTNL protects its list of devices.
-        let mut next = unsafe { bindings::netkit_rs_first_net_device(self.as_ptr()) };
-        // SAFETY: Null, or a device on the list, which cannot leave it while RTNL is held.
-        while let Some(dev) = unsafe { NetDevice::from_raw_opt(next) } {
-            if pred(dev) {
-                return Some(dev);
-            }
-            // SAFETY: As above.
-            next = unsafe { bindings::netkit_rs_next_net_device(dev.as_ptr()) };
+    /// The first device here with this index or a larger one (`for_each_netdev_dump()`).
+    fn device_from<'a>(&self, ifindex: c_ulong, _rtnl: &'a Rtnl) -> Option<&'a NetDevice> {
+        let mut index = ifindex;
+        // SAFETY: The namespace is valid; `xa_find()` takes the RCU lock itself. An entry of `dev_by_index` is a device
+        // that is listed: `list_netdevice()` and `unlist_netdevice()` put it there and take it away, under RTNL.
+        unsafe {
+            let dev = bindings::xa_find(
+                &raw mut (*self.as_ptr()).dev_by_index,
+                &mut index,
+                c_ulong::MAX,
+                bindings::XA_PRESENT,
+            );
+            NetDevice::from_raw_opt(dev.cast())
         }
-        None
     }
 }
 
@@ -86,27 +87,105 @@ pub(crate) fn with_current<R>(f: impl FnOnce(&Net) -> R) -> R {
     f(unsafe { Net::from_raw(net) })
 }
 
-/// The first device of all namespaces for which `pred` holds.
+/// A reference on a namespace (`get_net()`), which keeps it from being torn down.
 ///
-/// Namespaces that are being torn down have left the list already; `rtnl_link_unregister()` waits for those.
-pub(crate) fn find_device<'a>(
-    rtnl: &'a Rtnl,
-    pred: impl Fn(&NetDevice) -> bool,
-) -> Option<&'a NetDevice> {
-    let _list = NetList::read();
-    let head = &raw mut bindings::net_namespace_list;
-    // SAFETY: `net_rwsem` is held for reading: the list does not change.
-    let mut entry = unsafe { (*head).next };
-    while !ptr::eq(entry, head) {
-        // SAFETY: The entries of the list are the `list` members of namespaces.
-        let net = unsafe { Net::from_raw(container_of!(entry, bindings::net, list)) };
-        if let Some(dev) = net.find_device(rtnl, &pred) {
-            return Some(dev);
+/// # Invariants
+///
+/// Points at a namespace on which this value holds a reference.
+struct NetRef(NonNull<bindings::net>);
+
+impl NetRef {
+    /// The next namespace on the list after this one, or the first one, that is not about to be torn down.
+    ///
+    /// Takes `net_rwsem`, which nests inside RTNL, and nothing inside it: event handlers take it with instance locks of
+    /// devices held (`wext_netdev_notifier_call()`).
+    fn after(net: Option<&Self>, _rtnl: &Rtnl) -> Option<Self> {
+        let _list = NetList::read();
+        let head = &raw mut bindings::net_namespace_list;
+        let mut entry = match net {
+            // SAFETY: By the type invariant the namespace has users, so that it is on the list.
+            Some(net) => unsafe { &raw mut (*net.0.as_ptr()).list },
+            None => head,
+        };
+        loop {
+            // SAFETY: `net_rwsem` is held for reading: the list does not change.
+            entry = unsafe { (*entry).next };
+            if ptr::eq(entry, head) {
+                return None;
+            }
+            // SAFETY: The entries of the list are the `list` members of namespaces, which are freed after they left it.
+            let net = unsafe {
+                bindings::netkit_rs_maybe_get_net(container_of!(entry, bindings::net, list))
+            };
+            if let Some(net) = NonNull::new(net) {
+                // INVARIANT: `maybe_get_net()` took the reference.
+                return Some(Self(net));
+            }
         }
-        // SAFETY: As above.
-        entry = unsafe { (*entry).next };
     }
-    None
+}
+
+impl Deref for NetRef {
+    type Target = Net;
+
+    fn deref(&self) -> &Net {
+        // SAFETY: By the type invariant the namespace is valid.
+        unsafe { Net::from_raw(self.0.as_ptr()) }
+    }
+}
+
+impl Drop for NetRef {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant. If it is the last reference, `__put_net()` leaves the rest to a worker.
+        unsafe { bindings::netkit_rs_put_net(self.0.as_ptr()) };
+    }
+}
+
+/// A walk of the devices of all namespaces, in order of their indexes, that may let go of RTNL in between.
+///
+/// A device is left out if its namespace is about to be torn down, if it comes later, or if it moves between namespaces
+/// meanwhile.
+pub(crate) struct AllDevices {
+    net: Option<NetRef>,
+    /// The index to go on from.
+    next: c_ulong,
+}
+
+impl AllDevices {
+    pub(crate) fn new() -> Self {
+        Self { net: None, next: 0 }
+    }
+
+    /// Calls `f` for the next devices, `count` at most. Whether there may be more.
+    pub(crate) fn visit(
+        &mut self,
+        count: usize,
+        rtnl: &Rtnl,
+        mut f: impl FnMut(&NetDevice),
+    ) -> bool {
+        for _ in 0..count {
+            match self.next(rtnl) {
+                Some(dev) => f(dev),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    fn next<'a>(&mut self, rtnl: &'a Rtnl) -> Option<&'a NetDevice> {
+        loop {
+            let found = self
+                .net
+                .as_ref()
+                .and_then(|net| net.device_from(self.next, rtnl));
+            if let Some(dev) = found {
+                self.next = (dev.ifindex() as c_ulong).wrapping_add(1);
+                return Some(dev);
+            }
+            self.net = Some(NetRef::after(self.net.as_ref(), rtnl)?);
+            self.next = 0;
+        }
+    }
 }
 
 /// `net_rwsem`, held for reading. Nests inside RTNL.

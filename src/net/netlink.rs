@@ -15,64 +15,7 @@ use core::{
     ptr,
     slice, //
 };
-use kernel::{
-    prelude::*,
-    str::as_char_ptr_in_const_context, //
-};
-
-/// `struct nla_policy`: what the core checks about an attribute before the driver sees it.
-///
-/// # Invariants
-///
-/// A pointer within is null or points at static data.
-#[repr(transparent)]
-#[derive(Clone, Copy)]
-pub(crate) struct Policy(bindings::nla_policy);
-
-// SAFETY: By the type invariant there is nothing but plain data and pointers to static data.
-unsafe impl Sync for Policy {}
-
-impl Policy {
-    const fn new(type_: u32, validation: u32, len: u16) -> Self {
-        let mut policy: bindings::nla_policy = pin_init::zeroed();
-        policy.type_ = type_ as u8;
-        policy.validation_type = validation as u8;
-        policy.len = len;
-        Self(policy)
-    }
-
-    /// An attribute that the table does not name: any content (`NLA_UNSPEC`).
-    pub(crate) const UNSPEC: Self = Self::new(bindings::NLA_UNSPEC, 0, 0);
-    /// At least two bytes (`NLA_U16`).
-    pub(crate) const U16: Self = Self::new(bindings::NLA_U16, 0, 0);
-    /// At least four bytes (`NLA_U32`).
-    pub(crate) const U32: Self = Self::new(bindings::NLA_U32, 0, 0);
-
-    /// Any content of at least `len` bytes (`.len` alone).
-    pub(crate) const fn min_len(len: u16) -> Self {
-        Self::new(bindings::NLA_UNSPEC, 0, len)
-    }
-
-    /// `NLA_POLICY_MAX(NLA_U32, max)`.
-    pub(crate) const fn u32_max(max: i16) -> Self {
-        let mut policy = Self::new(
-            bindings::NLA_U32,
-            bindings::nla_policy_validation_NLA_VALIDATE_MAX,
-            0,
-        );
-        policy.0.__bindgen_anon_1.__bindgen_anon_1 =
-            bindings::nla_policy__bindgen_ty_1__bindgen_ty_1 { min: 0, max };
-        policy
-    }
-
-    /// `NLA_REJECT` with a text.
-    pub(crate) const fn reject(text: &'static CStr) -> Self {
-        let mut policy = Self::new(bindings::NLA_REJECT, 0, 0);
-        // INVARIANT: The text is static.
-        policy.0.__bindgen_anon_1.reject_message = as_char_ptr_in_const_context(text);
-        policy
-    }
-}
+use kernel::prelude::*;
 
 /// One attribute of a request that the core has validated.
 ///

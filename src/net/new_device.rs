@@ -8,9 +8,9 @@
 //! [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
 use super::{
+    builtin::BuiltIn,
     device::Device,
     extack::ExtAck,
-    link::LinkDriver,
     namespace::Net,
     netlink::{IfName, Table},
     ops::Driver,
@@ -50,7 +50,7 @@ pub(crate) struct NewDevice<'a, T: Driver> {
     owned: bool,
 }
 
-impl<'a, T: LinkDriver> NewDevice<'a, T> {
+impl<'a, T: BuiltIn> NewDevice<'a, T> {
     /// The device that rtnetlink created, and frees.
     ///
     /// # Safety
@@ -72,13 +72,14 @@ impl<'a, T: LinkDriver> NewDevice<'a, T> {
         extack: &mut ExtAck,
         _rtnl: &'a Rtnl,
     ) -> Result<Self> {
-        // SAFETY: All arguments are valid, the table has IFLA_MAX + 1 entries, and RTNL is held.
+        // SAFETY: All arguments are valid, the table has IFLA_MAX + 1 entries, and RTNL is held. The link type stays the
+        // built-in driver's: the device may outlive the module.
         let dev = from_err_ptr(unsafe {
             bindings::rtnl_create_link(
                 net.as_ptr(),
                 name.as_ptr(),
                 assign as c_uchar,
-                T::link_ops().as_ptr(),
+                T::link_ops(),
                 attrs.as_ptr(),
                 extack.as_ptr(),
             )

@@ -5,11 +5,12 @@
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
 use super::{
+    builtin::BuiltIn,
     device::Device,
     ethtool,
     namespace::Net,
-    queue::{self, QueueDriver},
-    rcu::{Entered, ReadSide},
+    queue,
+    rcu::{Entered, HasPeer, ReadSide},
     rtnl::Rtnl,
     skb::SkBuff,
     xdp, //
@@ -56,7 +57,7 @@ impl LinkStats<'_> {
 /// The callbacks run under RTNL where they get the evidence, otherwise as each says.
 pub(crate) trait Driver: Sized + 'static {
     /// The driver's part of each device. It starts as zeroes, and is shared between all that use the device.
-    type Private: HasMprog + Zeroable + Sync;
+    type Private: HasMprog + HasPeer<Self> + Zeroable + Sync;
 
     /// What `ethtool -i` calls the driver.
     const NAME: &'static CStr;
@@ -109,7 +110,7 @@ pub(crate) struct Ops<T> {
 // SAFETY: The tables are constants: `struct net_device_ops` and the others are only read, through pointers to const.
 unsafe impl<T> Sync for Ops<T> {}
 
-impl<T: QueueDriver> Ops<T> {
+impl<T: BuiltIn> Ops<T> {
     pub(crate) const fn new() -> Self {
         Self {
             netdev: bindings::net_device_ops {
@@ -141,7 +142,7 @@ impl<T: Driver> Ops<T> {
 /// The callbacks that C calls.
 struct Adapter<T>(PhantomData<T>);
 
-impl<T: Driver> Adapter<T> {
+impl<T: BuiltIn> Adapter<T> {
     const TABLE: bindings::net_device_ops = bindings::net_device_ops {
         ndo_init: Some(Self::init),
         ndo_uninit: Some(Self::uninit),
@@ -162,12 +163,19 @@ impl<T: Driver> Adapter<T> {
     ///
     /// `dev` must be a device of `T` that is being registered, under RTNL.
     unsafe extern "C" fn init(dev: *mut bindings::net_device) -> c_int {
-        // SAFETY: By the function's safety requirement.
-        unsafe { bindings::netkit_rs_netdev_lockdep_set_classes(dev) };
-        0
+        // The lock classes that the device gets have to be the kernel's: it may outlive the module.
+        // SAFETY: By the function's safety requirement, and that of `BuiltIn`: the built-in driver takes the device for one
+        // of its own.
+        let err = unsafe { (*T::netdev_ops()).ndo_init.map_or(0, |init| init(dev)) };
+        if err == 0 {
+            // SAFETY: By the function's safety requirement.
+            T::takeover().count_in(&unsafe { Rtnl::assume() });
+        }
+        err
     }
 
-    /// Takes every BPF program and link off the device: none of them may reach it any more.
+    /// Takes every BPF program and link off the device, and parts it from its peer: none of them may reach it any more.
+    /// What follows is the built-in driver's, as a device may be held for longer than the module is there.
     ///
     /// # Safety
     ///
@@ -177,6 +185,8 @@ impl<T: Driver> Adapter<T> {
         let (dev, rtnl) = unsafe { (Device::<T>::from_raw(dev), Rtnl::assume()) };
         dev.mprog().release_all(&rtnl);
         T::uninit(dev, &rtnl);
+        dev.part(&rtnl);
+        T::takeover().uninitialised(dev, &rtnl);
     }
 
     /// # Safety

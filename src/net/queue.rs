@@ -10,6 +10,7 @@
 //! [`include/net/netdev_queues.h`](srctree/include/net/netdev_queues.h)
 
 use super::{
+    builtin::BuiltIn,
     device::{Device, NetDevice},
     extack::ExtAck,
     link::KillList,
@@ -169,7 +170,7 @@ impl<T: Driver> Device<T> {
 /// Deletes every device of the driver `T` that has a queue of `phys` on lease; `delete` puts it on the list.
 ///
 /// `phys` is being unregistered. A device with several of its queues is deleted once.
-pub(crate) fn delete_lessees<T: Driver>(
+pub(crate) fn delete_lessees<T: BuiltIn>(
     phys: &NetDevice,
     rtnl: &Rtnl,
     delete: impl Fn(&Device<T>, &mut KillList, &Rtnl),

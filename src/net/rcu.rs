@@ -6,6 +6,7 @@
 
 use super::{
     device::Device,
+    new_device::Registered,
     ops::Driver,
     rtnl::Rtnl, //
 };
@@ -56,15 +57,15 @@ impl Entered {
 // SAFETY: By the type invariant.
 unsafe impl ReadSide for Entered {}
 
-/// `struct net_device __rcu *`: another device of the same driver, or none. All zeroes is none.
+/// `struct net_device __rcu *`: the other device of a pair, or none. All zeroes is none.
 ///
-/// Readers use it under RCU or RTNL; it is changed under RTNL. Unlike C's plain pointer it holds a reference
-/// to the device, so that it cannot dangle whatever the driver does: one that forgets to clear it makes the
-/// unregistration wait and complain, as for any reference that leaks.
+/// Readers use it under RCU or RTNL; it is changed under RTNL. As in C it holds no reference to the device. It cannot dangle
+/// all the same: two devices are paired and parted together, and at the latest their `ndo_uninit` parts them
+/// ([`part`](RcuDevice::part)), after which the core waits for readers before it frees anything.
 ///
 /// # Invariants
 ///
-/// The pointer is null or points at a `net_device` of the driver `T`, on which this value holds a reference.
+/// The pointer is null, or points at a registered `net_device` of the driver `T` whose own `RcuDevice` points back.
 #[repr(transparent)]
 pub(crate) struct RcuDevice<T>(UnsafeCell<*mut c_void>, PhantomData<fn() -> T>);
 
@@ -72,6 +73,11 @@ pub(crate) struct RcuDevice<T>(UnsafeCell<*mut c_void>, PhantomData<fn() -> T>);
 unsafe impl<T> Zeroable for RcuDevice<T> {}
 // SAFETY: Accessed with the RCU pointer macros, and changed only with a proof of RTNL.
 unsafe impl<T> Sync for RcuDevice<T> {}
+
+/// A private area that has a place for the other device of the pair.
+pub(crate) trait HasPeer<T> {
+    fn peer(&self) -> &RcuDevice<T>;
+}
 
 impl<T: Driver> RcuDevice<T> {
     /// `rcu_dereference()`, `rcu_dereference_bh()`.
@@ -82,9 +88,8 @@ impl<T: Driver> RcuDevice<T> {
     ) -> Option<&'a Device<T>> {
         // SAFETY: The slot is `self`, a `struct net_device __rcu *` that `rcu_dereference_bh()` only loads.
         let dev = unsafe { bindings::netkit_rs_rcu_dereference_bh(self.0.get().cast()) };
-        // SAFETY: By the type invariant a non-null pointer is a device of `T`. It stays allocated for the
-        // critical section: the reference is dropped in `clear()` only, while the device is registered or
-        // after a grace period, and unregistration waits for another one before it frees.
+        // SAFETY: By the type invariant a non-null pointer is a device of `T`. It is cleared before the device is past its
+        // `ndo_uninit`, after which `unregister_netdevice_many_notify()` calls `synchronize_net()` before anything is freed.
         unsafe { Device::from_raw_opt(dev.cast()) }
     }
 
@@ -99,28 +104,38 @@ impl<T: Driver> RcuDevice<T> {
         unsafe { Device::from_raw_opt(dev.cast()) }
     }
 
-    /// `rcu_assign_pointer()`. Takes a reference on `dev`.
-    pub(crate) fn assign(&self, dev: &Device<T>, rtnl: &Rtnl) {
-        self.clear(rtnl);
-        // SAFETY: `dev` is a valid device; the reference keeps the type invariant.
-        unsafe { bindings::netkit_rs_dev_hold(dev.as_ptr()) };
+    /// `rcu_assign_pointer()`, null for no device.
+    ///
+    /// # Safety
+    ///
+    /// The caller must keep the type invariant.
+    unsafe fn set(&self, dev: *mut bindings::net_device, _rtnl: &Rtnl) {
         // SAFETY: The slot is a valid pointer to a pointer, and RTNL excludes other writers.
-        unsafe { bindings::netkit_rs_rcu_assign_pointer(self.0.get(), dev.as_ptr().cast()) };
+        unsafe { bindings::netkit_rs_rcu_assign_pointer(self.0.get(), dev.cast()) };
     }
+}
 
-    /// `RCU_INIT_POINTER(…, NULL)`. Readers may see the device until the grace period ends.
-    pub(crate) fn clear(&self, rtnl: &Rtnl) {
-        let Some(dev) = self.rtnl_dereference(rtnl) else {
-            return;
-        };
-        // SAFETY: The slot is a valid pointer to a pointer, and RTNL excludes other writers.
-        unsafe { bindings::netkit_rs_rcu_assign_pointer(self.0.get(), ptr::null_mut()) };
-        if !dev.is_registered(rtnl) {
-            // Unregistration may be past its own grace period, and wait for nothing but this reference.
-            // SAFETY: RTNL is held, so this is a context that may sleep.
-            unsafe { bindings::synchronize_net() };
+/// Makes two devices a pair that were registered just now, and keeps them.
+pub(crate) fn pair<'a, T: Driver>(one: Registered<'a, T>, two: Registered<'a, T>, rtnl: &Rtnl) {
+    let (one, two) = (one.keep(), two.keep());
+    // SAFETY: By the invariant of `Registered` both are registered, and since then RTNL is held: neither has a peer yet.
+    // INVARIANT: Each points at the other.
+    unsafe {
+        one.private().peer().set(two.as_ptr(), rtnl);
+        two.private().peer().set(one.as_ptr(), rtnl);
+    }
+}
+
+impl<T: Driver> Device<T> {
+    /// Parts the device from its peer, which it returns. Readers may see both pointers until the grace period ends.
+    pub(crate) fn part<'a>(&self, rtnl: &'a Rtnl) -> Option<&'a Device<T>> {
+        let peer = self.private().peer().rtnl_dereference(rtnl)?;
+        // SAFETY: By the type invariant of `RcuDevice` the two point at each other.
+        // INVARIANT: Neither points anywhere any more.
+        unsafe {
+            self.private().peer().set(ptr::null_mut(), rtnl);
+            peer.private().peer().set(ptr::null_mut(), rtnl);
         }
-        // SAFETY: Drops the reference that `assign()` took.
-        unsafe { bindings::netkit_rs_dev_put(dev.as_ptr()) };
+        Some(peer)
     }
 }

@@ -6,7 +6,10 @@
 
 use crate::bindings;
 use core::ops::Deref;
-use kernel::types::NotThreadSafe;
+use kernel::{
+    time::{delay::fsleep, Delta, Instant, Monotonic},
+    types::NotThreadSafe, //
+};
 
 /// Evidence that the current thread holds RTNL.
 ///
@@ -26,6 +29,23 @@ impl Rtnl {
         unsafe { bindings::rtnl_lock() };
         // INVARIANT: RTNL was taken just now, and is released when the guard is dropped.
         RtnlGuard(Rtnl(NotThreadSafe))
+    }
+
+    /// RTNL, if it is to be had within `patience` (`rtnl_trylock()`, again and again). Sleeps; the guard unlocks.
+    ///
+    /// For a caller with a lock that a holder of RTNL may wait for.
+    pub(crate) fn lock_within(patience: Delta) -> Option<RtnlGuard> {
+        const STEP: Delta = Delta::from_micros(500);
+        let begun = Instant::<Monotonic>::now();
+        // SAFETY: `rtnl_trylock()` takes the mutex `rtnl_mutex`, in process context as `lock()`; the guard releases it.
+        while unsafe { bindings::rtnl_trylock() } == 0 {
+            if begun.elapsed() >= patience {
+                return None;
+            }
+            fsleep(STEP);
+        }
+        // INVARIANT: RTNL was taken just now, and is released when the guard is dropped.
+        Some(RtnlGuard(Rtnl(NotThreadSafe)))
     }
 
     /// The evidence inside a callback that the networking core calls under RTNL.

@@ -7,8 +7,8 @@
 
 use super::{
     device::{Device, NetDevice},
-    link::LinkDriver,
     new_device::NewDevice,
+    ops::Driver,
     queue::{LockGuard, QueueDriver, RxQueue},
     rtnl::Rtnl, //
 };
@@ -129,7 +129,7 @@ impl RxQueue<'_> {
     }
 }
 
-impl<T: LinkDriver> NewDevice<'_, T> {
+impl<T: Driver> NewDevice<'_, T> {
     /// The device takes sockets in zero-copy mode (`xdp_set_features_flag(NETDEV_XDP_ACT_XSK)`).
     pub(crate) fn announce_xsk(&self) {
         // SAFETY: By the type invariant the device is valid and not registered: `xdp_set_features_flag()` takes its

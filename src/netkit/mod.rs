@@ -14,13 +14,17 @@
 //! | `pair.rs` | `netkit_link_ops`: create, change, dump, delete |
 //! | `manage.rs` | `netkit_prog_attach()`, `…_detach()`, `…_query()`, `netkit_link_attach()` |
 //! | `link.rs` | `netkit_link_lops`: what a BPF link does |
-//! | `queue.rs` | `netkit_queue_mgmt_ops`, `netkit_xsk()`, `netkit_netdev_notifier`: leased queues |
+//! | `queue.rs` | `netkit_queue_mgmt_ops`, `netkit_xsk()`: leased queues |
+//! | `notifier.rs` | `netkit_notifier()`: devices that come and go |
+//! | `module.rs` | the module's life: which driver has the devices |
 
 #![forbid(unsafe_code)]
 
 mod device;
 mod link;
 mod manage;
+mod module;
+mod notifier;
 mod pair;
 mod queue;
 mod settings;
@@ -28,59 +32,25 @@ mod xmit;
 
 use crate::{
     bindings::{self, layout},
-    bpf::{
-        self,
-        mprog::{HasMprog, Mprog}, //
-    },
-    klp,
+    bpf::mprog::{HasMprog, Mprog},
     net::{
-        builtin::Replaced,
-        link::LinkOps,
-        notifier,
         once::Once,
         ops::Ops,
-        rcu::RcuDevice, //
+        rcu::{HasPeer, RcuDevice},
+        takeover::Takeover, //
     }, //
 };
 use core::mem::offset_of;
 use kernel::prelude::*;
 
+pub(crate) use module::{Devices, Module, TakeoverState};
+pub(crate) use notifier::Notifier;
+
 /// `netkit_netdev_ops`, `netkit_ethtool_ops`, `netkit_queue_mgmt_ops`.
 static OPS: Ops<Netkit> = Ops::new();
 
-/// `netkit_link_ops`.
-static LINK_OPS: LinkOps<Netkit> = LinkOps::new();
-
-/// `netkit_netdev_notifier`.
-static NOTIFIER: notifier::Block<queue::Lessors> = notifier::Block::new();
-
-/// The functions of the built-in driver that the rest of the kernel calls by name or through its link operations.
-static PATCH: klp::Patch<10> = klp::Patch::new(klp::Func::table(
-    &bpf::syscall::Adapter::<Netkit>::FUNCS,
-    &bpf::link::Adapter::<Netkit>::FUNCS,
-));
-
-/// The loaded module.
-pub(crate) struct Module {
-    // Dropped in this order: as long as there are devices, the notifier ends the leases of a card that goes. Without
-    // it, the card's unregistration would wait for a lease, and that of the link type for the card.
-    _replaced: Replaced<Netkit>,
-    _notifier: notifier::Registration<queue::Lessors>,
-}
-
-impl klp::Livepatch for Module {
-    fn prepare() -> Result<Self> {
-        let notifier = NOTIFIER.register()?;
-        Ok(Self {
-            _replaced: Replaced::replace(&LINK_OPS)?,
-            _notifier: notifier,
-        })
-    }
-
-    fn patch() -> &'static klp::AnyPatch {
-        &PATCH
-    }
-}
+/// Which driver has the devices, this one or the built-in one.
+pub(crate) static TAKEOVER: Takeover<Netkit> = Takeover::new();
 
 /// A device's private area: `struct netkit`, field by field, so that C's functions find what they expect.
 #[repr(C)]
@@ -111,6 +81,13 @@ impl HasMprog for Netkit {
     #[inline(always)]
     fn mprog(&self) -> &Mprog<Transit> {
         &self.mprog
+    }
+}
+
+impl HasPeer<Netkit> for Netkit {
+    #[inline(always)]
+    fn peer(&self) -> &RcuDevice<Netkit> {
+        &self.peer
     }
 }
 

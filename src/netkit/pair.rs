@@ -5,20 +5,20 @@
 #![forbid(unsafe_code)]
 
 use super::{
-    settings::{check_policy, End, Settings, POLICY},
+    settings::{check_policy, End, Settings},
     Mode,
     Netkit,
-    Pairing,
-    LINK_OPS, //
+    Pairing, //
 };
 use crate::{
     bindings::*,
     net::{
         device::Device,
         extack::ExtAck,
-        link::{KillList, LinkDriver, LinkOps, RealQueues, Request},
-        netlink::{total_size, IfName, Message, Policy, Table},
+        link::{KillList, LinkDriver, RealQueues, Request},
+        netlink::{total_size, IfName, Message, Table},
         new_device::{NameAssign, NewDevice, Registered},
+        rcu,
         rtnl::Rtnl,
         setup::{Features, Setup}, //
     }, //
@@ -81,12 +81,7 @@ const NAME_PATTERN: IfName = IfName::from_static(c"nk%d");
 
 impl LinkDriver for Netkit {
     const KIND: &'static CStr = c"netkit";
-    const POLICY: &'static [Policy] = POLICY;
-    const PEER_TYPE: u16 = IFLA_NETKIT_PEER_INFO as u16;
-
-    fn link_ops() -> &'static LinkOps<Self> {
-        &LINK_OPS
-    }
+    const MAX_ATTR: usize = __IFLA_NETKIT_MAX as usize - 1;
 
     /// `netkit_alloc()`.
     fn queues(tx: u32, rx: u32) -> Result<RealQueues> {
@@ -136,10 +131,11 @@ impl LinkDriver for Netkit {
         };
         let primary = new_primary(dev, &settings, request, rtnl)?;
 
-        let primary = primary.keep();
-        if let Some(peer) = peer.map(Registered::keep) {
-            primary.private().peer.assign(peer, rtnl);
-            peer.private().peer.assign(primary, rtnl);
+        match peer {
+            Some(peer) => rcu::pair(primary, peer, rtnl),
+            None => {
+                primary.keep();
+            }
         }
         Ok(())
     }
@@ -181,11 +177,9 @@ impl LinkDriver for Netkit {
 
     /// `netkit_del_link()`: the pair goes together.
     fn dellink(dev: &Device<Self>, kill: &mut KillList, rtnl: &Rtnl) {
-        let peer = dev.private().peer.rtnl_dereference(rtnl);
-        dev.private().peer.clear(rtnl);
+        let peer = dev.part(rtnl);
         kill.push(dev, rtnl);
         if let Some(peer) = peer {
-            peer.private().peer.clear(rtnl);
             // Moved off somebody's list, it would lead whoever walks that astray.
             if !peer.is_queued_to_unregister(rtnl) {
                 kill.push(peer, rtnl);

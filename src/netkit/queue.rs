@@ -7,17 +7,11 @@
 
 #![forbid(unsafe_code)]
 
-use super::{
-    Netkit,
-    NOTIFIER, //
-};
+use super::Netkit;
 use crate::net::{
-    device::{Device, NetDevice},
+    device::Device,
     extack::ExtAck,
-    link::LinkDriver,
-    notifier::{Block, Listener},
-    queue::{delete_lessees, Locked, QueueDriver},
-    rtnl::Rtnl,
+    queue::{Locked, QueueDriver},
     xdp::PoolSetup, //
 };
 use kernel::prelude::*;
@@ -80,21 +74,5 @@ impl QueueDriver for Netkit {
         dev.leased_rx_queue(queue)
             .ok_or(EOPNOTSUPP)?
             .xsk_wakeup(flags)
-    }
-}
-
-/// `netkit_netdev_notifier`.
-pub(super) struct Lessors;
-
-impl Listener for Lessors {
-    fn block() -> &'static Block<Self> {
-        &NOTIFIER
-    }
-
-    /// `netkit_check_lease_unregister()`.
-    fn unregister(dev: &NetDevice, rtnl: &Rtnl) {
-        if dev.is_unregistering() && dev.has_parent() {
-            delete_lessees::<Netkit>(dev, rtnl, Netkit::dellink);
-        }
     }
 }

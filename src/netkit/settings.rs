@@ -18,7 +18,7 @@ use crate::{
     net::{
         extack::ExtAck,
         link::Request,
-        netlink::{Attr, PeerInfo, Policy, Table}, //
+        netlink::{Attr, PeerInfo, Table}, //
     }, //
 };
 use kernel::prelude::*;
@@ -45,22 +45,6 @@ pub(super) struct Settings<'a> {
     /// Whether it has one about the peer.
     seen_peer: bool,
 }
-
-/// `netkit_policy`.
-pub(super) const POLICY: &[Policy] = &{
-    let mut policy = [Policy::UNSPEC; __IFLA_NETKIT_MAX as usize];
-    policy[IFLA_NETKIT_PEER_INFO as usize] = Policy::min_len(size_of::<ifinfomsg>() as u16);
-    policy[IFLA_NETKIT_MODE as usize] = Policy::u32_max(Mode::L3 as i16);
-    policy[IFLA_NETKIT_POLICY as usize] = Policy::U32;
-    policy[IFLA_NETKIT_PEER_POLICY as usize] = Policy::U32;
-    policy[IFLA_NETKIT_HEADROOM as usize] = Policy::U16;
-    policy[IFLA_NETKIT_TAILROOM as usize] = Policy::U16;
-    policy[IFLA_NETKIT_SCRUB as usize] = Policy::u32_max(Scrub::Default as i16);
-    policy[IFLA_NETKIT_PEER_SCRUB as usize] = Policy::u32_max(Scrub::Default as i16);
-    policy[IFLA_NETKIT_PAIRING as usize] = Policy::u32_max(Pairing::Single as i16);
-    policy[IFLA_NETKIT_PRIMARY as usize] = Policy::reject(c"Primary attribute is read-only");
-    policy
-};
 
 /// `netkit_check_policy()`: a policy must be able to stand alone. `EINVAL`.
 pub(super) fn check_policy(attr: &Attr<'_>, extack: &mut ExtAck) -> Result<Action> {

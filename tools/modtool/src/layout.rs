@@ -22,15 +22,17 @@ struct Wanted {
     bound: bool,
 }
 
-/// Writes the layouts that `list` names, as found in `btf`, to `out`.
-pub fn run(btf: &Path, list: &Path, out: &Path) -> Result<()> {
+/// Writes the layouts that `list` names, as found in `btf`, and the kernel's build ID, to `out`.
+pub fn run(btf: &Path, list: &Path, build_id: &str, out: &Path) -> Result<()> {
     let wanted =
         parse_list(&fs::read_to_string(list).with_context(|| list.display().to_string())?)?;
     let bytes = fs::read(btf).with_context(|| btf.display().to_string())?;
-    let text = render(
+    let mut text = render(
         &parse_btf(&bytes).with_context(|| btf.display().to_string())?,
         &wanted,
     )?;
+    let id = parse_build_id(build_id)?;
+    writeln!(text, "pub const BUILD_ID: [u8; {}] = {id:?};", id.len())?;
     fs::write(out, text).with_context(|| out.display().to_string())
 }
 
@@ -53,6 +55,15 @@ fn parse_list(text: &str) -> Result<Vec<Wanted>> {
             })
         })
         .collect()
+}
+
+/// A GNU build ID: a SHA-1, as ld and lld make it for the kernel.
+fn parse_build_id(digits: &str) -> Result<[u8; 20]> {
+    let byte = |at: usize| digits.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+    let bytes: Option<Vec<u8>> = (0..digits.len()).step_by(2).map(byte).collect();
+    bytes
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| anyhow!("not a build ID of 20 bytes: {digits:?}"))
 }
 
 fn parse_btf(bytes: &[u8]) -> Result<Btf> {
@@ -168,6 +179,15 @@ fn collect(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn build_ids() {
+        let id = parse_build_id(&"0f".repeat(20)).expect("a build ID");
+        assert_eq!(id, [15; 20]);
+        for wrong in ["", "0f", &"0f".repeat(21), &"xy".repeat(20), &"0f".repeat(19)] {
+            assert!(parse_build_id(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn list_lines_are_parsed_and_others_refused() {

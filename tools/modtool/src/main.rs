@@ -26,6 +26,9 @@ enum Command {
         /// The structs and fields wanted, lines of `struct|mirror NAME: FIELD FIELD …`.
         #[arg(long)]
         list: PathBuf,
+        /// The build ID of that kernel, in hexadecimal digits.
+        #[arg(long)]
+        build_id: String,
         /// The Rust file to write.
         #[arg(long)]
         out: PathBuf,
@@ -59,7 +62,12 @@ enum Command {
 
 fn main() -> Result<()> {
     match Command::parse() {
-        Command::Layout { btf, list, out } => layout::run(&btf, &list, &out),
+        Command::Layout {
+            btf,
+            list,
+            build_id,
+            out,
+        } => layout::run(&btf, &list, &build_id, &out),
         Command::Names { list, out, object } => names::run(&object, &list, &out),
         Command::PostLink {
             symbols,

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The module's life: it checks the kernel, has the BPF system call routed here, then has the devices; and goes the same
+//! way back.
+
+#![forbid(unsafe_code)]
+
+use super::{
+    Netkit,
+    TAKEOVER, //
+};
+use crate::{
+    bpf,
+    builtin,
+    klp,
+    net::{
+        self,
+        takeover::State, //
+    },
+    param::Parameter, //
+};
+use kernel::{
+    fmt,
+    prelude::*, //
+};
+
+/// The functions of the built-in driver that the rest of the kernel calls by name, through its link operations or its
+/// notifier.
+static PATCH: klp::Patch<11> = klp::Patch::new(klp::Func::table(&[
+    &bpf::syscall::Adapter::<Netkit>::FUNCS,
+    &bpf::link::Adapter::<Netkit>::FUNCS,
+    &builtin::NOTIFIER,
+]));
+
+/// The loaded module.
+pub(crate) struct Module(());
+
+impl klp::Livepatch for Module {
+    /// `ENODEV` for a kernel other than the one that the module was built for. Changes nothing.
+    fn prepare() -> Result<Self> {
+        net::builtin::check::<Netkit>()?;
+        Ok(Self(()))
+    }
+
+    fn patch() -> &'static klp::AnyPatch {
+        &PATCH
+    }
+
+    fn patched() {
+        TAKEOVER.set_patched(true);
+    }
+
+    fn unpatching() {
+        TAKEOVER.set_patched(false);
+    }
+
+    fn another_comes() {
+        TAKEOVER.set_aside(true);
+    }
+
+    fn stays() {
+        TAKEOVER.set_aside(false);
+    }
+}
+
+impl Drop for Module {
+    fn drop(&mut self) {
+        TAKEOVER.finish();
+    }
+}
+
+/// The parameter `devices`.
+pub(crate) struct Devices;
+
+impl Parameter for Devices {
+    fn show() -> impl fmt::Display {
+        TAKEOVER.devices()
+    }
+
+    /// `EPERM`: it cannot be set.
+    fn store(_text: &[u8]) -> Result {
+        Err(EPERM)
+    }
+}
+
+/// The parameter `takeover`.
+pub(crate) struct TakeoverState;
+
+impl Parameter for TakeoverState {
+    fn show() -> impl fmt::Display {
+        match TAKEOVER.state() {
+            State::Off => "off",
+            State::On => "on",
+            State::Incomplete => "incomplete",
+        }
+    }
+
+    /// `EINVAL` for another text than `0` and `1`. See [`Takeover::switch`](net::takeover::Takeover::switch).
+    fn store(text: &[u8]) -> Result {
+        match text {
+            b"0" => TAKEOVER.switch(false),
+            b"1" => TAKEOVER.switch(true),
+            _ => Err(EINVAL),
+        }
+    }
+}

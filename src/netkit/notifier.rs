@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Network devices that come and go: what `netkit_notifier()` does, and devices that change their namespace.
+
+#![forbid(unsafe_code)]
+
+use super::{
+    Netkit,
+    TAKEOVER, //
+};
+use crate::net::{
+    device::NetDevice,
+    link::LinkDriver,
+    notifier::Listener,
+    queue::delete_lessees,
+    rtnl::Rtnl, //
+};
+
+/// `netkit_notifier()`.
+pub(crate) struct Notifier;
+
+impl Listener for Notifier {
+    fn register(dev: &NetDevice, rtnl: &Rtnl) {
+        TAKEOVER.registered(dev, rtnl);
+    }
+
+    /// `netkit_check_lease_unregister()`: with a physical device go the netkit devices that lease queues from it.
+    fn unregister(dev: &NetDevice, rtnl: &Rtnl) {
+        if dev.is_unregistering() && dev.has_parent() {
+            delete_lessees::<Netkit>(dev, rtnl, Netkit::dellink);
+        }
+    }
+}
