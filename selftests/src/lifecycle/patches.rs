@@ -184,7 +184,10 @@ fn cumulative_patch(t: &Ctx) -> Result<()> {
     })?;
     t.note(format!("{served} rounds of management meanwhile"));
     check::that("managed meanwhile", served > 0)?;
-    check::soon("nothing holds the module", || Ok(module::references()? == 0))?;
+    check::soon(
+        "nothing holds the module",
+        || Ok(module::references()? == 0),
+    )?;
     states::all_theirs()?;
 
     let arrives = traffic::udp_arrives(&duo.host, &duo.pod, POD4.into(), false)?;

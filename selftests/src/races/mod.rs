@@ -10,6 +10,7 @@ mod flood;
 mod managers;
 mod module;
 mod programs;
+mod takeover;
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -33,6 +34,7 @@ pub fn tests() -> Vec<Test> {
         .flatten()
         .collect();
     let mut module = module::tests();
+    module.extend(takeover::tests());
     for test in &mut module {
         test.needs = Needs::Module("there is no module to load or unload with the built-in driver");
     }

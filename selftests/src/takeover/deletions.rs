@@ -3,6 +3,7 @@
 //! they should change hands.
 
 use std::thread;
+use std::time::Duration;
 
 use anyhow::Context;
 use anyhow::Result;
@@ -218,7 +219,6 @@ fn in_a_dying_namespace(t: &Ctx) -> Result<()> {
         if ours {
             module::hand_back()?;
             module::take_over()?;
-            module::unload()?;
         } else {
             module::load(&t.module)?;
         }
@@ -228,10 +228,13 @@ fn in_a_dying_namespace(t: &Ctx) -> Result<()> {
         for hook in [PRIMARY, PEER] {
             mprog::attach(&prog, pair.primary, hook, Place::default())?;
         }
-        if !ours {
-            module::unload()?;
-        }
-        hold.dying(false)?;
+        thread::scope(|scope| {
+            // The module stays as long as the namespace's devices are its own.
+            let unloader = scope.spawn(module::unload);
+            thread::sleep(Duration::from_secs(4));
+            hold.dying(false)?;
+            joined(unloader)
+        })?;
         check::soon("the pair goes with the namespace", || {
             Ok(netkit::devices(&t.host)?.is_empty())
         })?;

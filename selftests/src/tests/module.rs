@@ -149,9 +149,7 @@ fn load_while_devices_come_and_go(t: &Ctx) -> Result<()> {
             let before = rounds.load(Ordering::Relaxed);
             module::load(&t.module)?;
             module::unload()?;
-            check::soon("pairs", || {
-                Ok(rounds.load(Ordering::Relaxed) > before + 3)
-            })?;
+            check::soon("pairs", || Ok(rounds.load(Ordering::Relaxed) > before + 3))?;
         }
         t.note(format!("{} pairs", rounds.load(Ordering::Relaxed)));
         Ok(())
