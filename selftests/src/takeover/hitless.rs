@@ -25,7 +25,7 @@ tests![ten_cycles, exchanges];
 /// Loads and unloads of the module.
 const CYCLES: u32 = 10;
 /// Exchanges to and fro by the parameter.
-const EXCHANGES: u32 = 300;
+const EXCHANGES: u32 = 150;
 
 /// Leaves the CPUs idle at times, which a livepatch needs to get to all tasks.
 const GENTLE: Pace = Pace {

@@ -72,17 +72,19 @@ fn serves(duo: &Duo, open: [bool; 2]) -> Result<()> {
 
 fn pairs(t: &Ctx) -> Result<()> {
     let forms = [
-        (Spec::l3(), [true, true]),
-        (Spec::l2(), [true, true]),
-        (Spec::l3().policy(DROP), [false, true]),
-        (Spec::l3().peer_policy(DROP), [true, false]),
-        (Spec::l2().scrub(SCRUB_NONE).headroom(64), [true, true]),
+        (Spec::l3(), true, [true, true]),
+        (Spec::l2(), true, [true, true]),
+        (Spec::l3().policy(DROP), false, [false, true]),
+        (Spec::l3().peer_policy(DROP), true, [true, false]),
+        (
+            Spec::l2().scrub(SCRUB_NONE).headroom(64),
+            false,
+            [true, true],
+        ),
     ];
     let mut duos = Vec::new();
-    for (spec, open) in forms {
-        for up in [true, false] {
-            duos.push((duo(t, spec.clone(), up)?, up, open));
-        }
+    for (spec, up, open) in forms {
+        duos.push((duo(t, spec, up)?, up, open));
     }
     in_each(t, |state| {
         for (duo, up, open) in &duos {

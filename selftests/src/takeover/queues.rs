@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
+use anyhow::anyhow;
 use anyhow::Context;
 use anyhow::Result;
 
@@ -17,7 +18,6 @@ use crate::lessor::Card;
 use crate::module;
 use crate::netkit;
 use crate::netkit::Spec;
-use crate::tests::module::joined;
 use crate::tests::tests;
 use crate::tests::xsk;
 use crate::tests::zcrx;
@@ -29,8 +29,8 @@ tests![
     leases_end,
 ];
 
-/// Exchanges to and fro under the traffic of a socket.
-const EXCHANGES: u32 = 100;
+/// Frames there and back, during exchanges to and fro.
+const FRAMES: u32 = 100;
 
 fn sockets_in_each_state(t: &Ctx) -> Result<()> {
     lessor::with(t, || {
@@ -38,12 +38,12 @@ fn sockets_in_each_state(t: &Ctx) -> Result<()> {
         let mut stays = bench.bind(1)?;
         let (_program, _link) = bench.address(&[(2, &stays)])?;
         bench.cable.phys.steer(2)?;
-        stays.offer(8).context("recvfrom")?;
         let mut number = 0;
         in_each(t, |state| {
             for _ in 0..5 {
                 number += 1;
                 bench.reaches_the_world(&mut stays, number)?;
+                stays.offer(1).context("recvfrom")?;
                 bench.hears_the_world(&mut stays, number)?;
             }
             // One that was bound in the state before goes in the next one, and each driver binds one.
@@ -91,35 +91,30 @@ fn exchanges_under_a_socket(t: &Ctx) -> Result<()> {
         let mut socket = bench.bind(1)?;
         let (_program, _link) = bench.address(&[(2, &socket)])?;
         bench.cable.phys.steer(2)?;
-        socket.offer(8).context("recvfrom")?;
         let over = AtomicBool::new(false);
-        let frames = thread::scope(|scope| -> Result<u32> {
-            let exchanger = scope.spawn(|| {
-                let outcome = (0..EXCHANGES).try_for_each(|_| {
-                    module::hand_back()?;
-                    module::take_over()
-                });
-                over.store(true, Relaxed);
-                outcome
-            });
-            let mut frames = 0u32;
-            let mut carry = || -> Result<()> {
+        let exchanges = thread::scope(|scope| -> Result<u32> {
+            let exchanger = scope.spawn(|| -> Result<u32> {
+                let mut exchanges = 0;
                 while !over.load(Relaxed) {
-                    bench.reaches_the_world(&mut socket, frames as u8)?;
-                    bench.hears_the_world(&mut socket, frames as u8)?;
-                    frames += 1;
+                    module::hand_back()?;
+                    module::take_over()?;
+                    exchanges += 1;
                 }
-                Ok(())
-            };
-            let outcome = carry();
-            joined(exchanger)?;
-            outcome?;
-            Ok(frames)
+                Ok(exchanges)
+            });
+            let outcome = (0..FRAMES).try_for_each(|number| {
+                bench.reaches_the_world(&mut socket, number as u8)?;
+                socket.offer(1).context("recvfrom")?;
+                bench.hears_the_world(&mut socket, number as u8)
+            });
+            over.store(true, Relaxed);
+            let exchanges = exchanger.join().map_err(|_| anyhow!("a thread panicked"))?;
+            outcome.and(exchanges)
         })?;
         t.note(format!(
-            "{frames} frames there and back, 0 lost, during {EXCHANGES} exchanges"
+            "{FRAMES} frames there and back, 0 lost, during {exchanges} exchanges"
         ));
-        check::that("frames were sent meanwhile", frames > 10)?;
+        check::that("exchanges were made meanwhile", exchanges > 10)?;
         drop(socket);
         bench.pool_goes(2)
     })?;
