@@ -14,6 +14,8 @@
     non_upper_case_globals,
     improper_ctypes,
     unreachable_pub,
+    unknown_lints,
+    unnecessary_transmutes,
     unsafe_op_in_unsafe_fn
 )]
 #![allow(

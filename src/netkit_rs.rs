@@ -10,6 +10,7 @@
 mod bindings;
 mod bpf;
 mod builtin;
+mod errno;
 mod klp;
 mod net;
 mod netkit;

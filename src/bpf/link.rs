@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     bindings::{self, layout},
+    errno::ENOLINK,
     klp,
     net::{
         builtin::BuiltIn,

@@ -72,6 +72,8 @@ pub(crate) enum State {
 pub(crate) struct Takeover<T> {
     callbacks: UnsafeCell<bindings::rtnl_link_ops>,
     devices: Atomic<u32>,
+    /// Every task has run the livepatch's functions at some time: only since then can a device be the module's.
+    begun: Atomic<u32>,
     /// Every task runs the livepatch's functions.
     patched: Atomic<u32>,
     /// The administrator wants the devices to be with the built-in driver.
@@ -90,6 +92,7 @@ impl<T: BuiltIn> Takeover<T> {
         Self {
             callbacks: UnsafeCell::new(pin_init::zeroed()),
             devices: Atomic::new(0),
+            begun: Atomic::new(0),
             patched: Atomic::new(0),
             declined: Atomic::new(0),
             aside: Atomic::new(0),
@@ -126,6 +129,9 @@ impl<T: BuiltIn> Takeover<T> {
 
     /// Every task runs the livepatch's functions, from now on or no longer. May hold `klp_mutex`.
     pub(crate) fn set_patched(&self, patched: bool) {
+        if patched {
+            self.begun.store(1, Relaxed);
+        }
         self.set(&self.patched, patched);
     }
 
@@ -319,6 +325,9 @@ impl<T: BuiltIn> Takeover<T> {
     /// Hands everything back, and waits until nobody is inside a function of the module: the last step before the module
     /// goes. The livepatch must be disabled.
     pub(crate) fn finish(&self) {
+        if self.begun.load(Relaxed) == 0 {
+            return;
+        }
         self.patched.xchg(0, Full);
         let (mut devices, mut rounds) = (0u32, 0u32);
         loop {

@@ -12,7 +12,10 @@ use super::{
     queue::{LockGuard, QueueDriver, RxQueue},
     rtnl::Rtnl, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    errno::EOPNOTSUPP, //
+};
 use core::{
     marker::PhantomData,
     ptr, //

@@ -10,13 +10,16 @@ use super::{
     Netkit,
     OPS, //
 };
-use crate::net::{
-    device::Device,
-    namespace::Net,
-    ops::{Driver, LinkStats, Ops, Transmit},
-    rcu::ReadSide,
-    rtnl::Rtnl,
-    skb::{default_headroom, SkBuff}, //
+use crate::{
+    errno::{ENOTCONN, EOPNOTSUPP},
+    net::{
+        device::Device,
+        namespace::Net,
+        ops::{Driver, LinkStats, Ops, Transmit},
+        rcu::ReadSide,
+        rtnl::Rtnl,
+        skb::{default_headroom, SkBuff}, //
+    }, //
 };
 use kernel::{
     prelude::*,

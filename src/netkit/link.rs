@@ -11,6 +11,7 @@ use crate::{
         link::{DeviceLink, LinkInfo, LinkOps},
         prog::Prog, //
     },
+    errno::ENOLINK,
     net::rtnl::Rtnl, //
 };
 use kernel::{

@@ -13,6 +13,7 @@ use crate::{
         prog::Prog,
         syscall::Syscall, //
     },
+    errno::EOPNOTSUPP,
     net::{
         device::Device,
         namespace,

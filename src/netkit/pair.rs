@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     bindings::*,
+    errno::{EADDRNOTAVAIL, EOPNOTSUPP},
     net::{
         device::Device,
         extack::ExtAck,

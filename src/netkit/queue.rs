@@ -8,11 +8,14 @@
 #![forbid(unsafe_code)]
 
 use super::Netkit;
-use crate::net::{
-    device::Device,
-    extack::ExtAck,
-    queue::{Locked, QueueDriver},
-    xdp::PoolSetup, //
+use crate::{
+    errno::EOPNOTSUPP,
+    net::{
+        device::Device,
+        extack::ExtAck,
+        queue::{Locked, QueueDriver},
+        xdp::PoolSetup, //
+    }, //
 };
 use kernel::prelude::*;
 

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     bindings::*,
+    errno::EOPNOTSUPP,
     net::{
         extack::ExtAck,
         link::Request,
