@@ -78,49 +78,58 @@ fn unload_waits_for_who_sleeps_in_a_link(t: &Ctx) -> Result<()> {
     const HELD: Duration = Duration::from_secs(20);
     const WATCHED: Duration = Duration::from_secs(4);
     let probe = Probe::load(t)?;
-    let drops: fn(Link) -> Result<()> = |link| {
-        drop(link);
-        Ok(())
-    };
-    for (how, leave) in [("close", drops), ("detach", |link| Ok(link.detach()?))] {
-        module::load(&t.module)?;
-        let pair = Spec::l3().create(&t.host, &t.host)?;
-        let prog = Prog::returning(NEXT)?;
-        let link = Link::create(&prog, pair.primary, PRIMARY, Place::default())?;
-        thread::scope(|scope| {
-            let holder = scope.spawn(|| probe.hold_rtnl(HELD));
-            let begun = Instant::now();
-            // Whoever looks at a device asks for RTNL, and would wait for it: so much time that the other one has it.
-            thread::sleep(HELD / 10);
-            let (say, hear) = channel();
-            let leaver = scope.spawn(move || {
+    module::load(&t.module)?;
+    let pair = Spec::l3().create(&t.host, &t.host)?;
+    let prog = Prog::returning(NEXT)?;
+    let [closed, detached] =
+        [PRIMARY, PEER].map(|hook| Link::create(&prog, pair.primary, hook, Place::default()));
+    let (closed, detached) = (closed?, detached?);
+    thread::scope(|scope| {
+        let holder = scope.spawn(|| probe.hold_rtnl(HELD));
+        let begun = Instant::now();
+        // Whoever looks at a device asks for RTNL, and would wait for it: so much time that the other one has it.
+        thread::sleep(HELD / 10);
+        let (say, hear) = channel();
+        let say_it = say.clone();
+        let leavers = [
+            scope.spawn(move || {
+                say_it.send(gettid())?;
+                drop(closed);
+                Ok(())
+            }),
+            scope.spawn(move || {
                 say.send(gettid())?;
-                leave(link)
-            });
-            let stack = format!("/proc/self/task/{}/stack", hear.recv()?);
-            let inside = || -> Result<bool> {
-                let stack = fs::read_to_string(&stack)?;
-                Ok(stack.contains("[netkit_rs]"))
+                Ok(detached.detach()?)
+            }),
+        ];
+        let stacks = [hear.recv()?, hear.recv()?].map(|id| format!("/proc/self/task/{id}/stack"));
+        let inside = || -> Result<bool> {
+            let stacks: Vec<_> = stacks.iter().map(fs::read_to_string).collect();
+            let inside = |stack: &std::io::Result<String>| {
+                stack
+                    .as_ref()
+                    .is_ok_and(|stack| stack.contains("[netkit_rs]"))
             };
-            check::soon(&format!("{how} sleeps in the module"), inside)?;
-            // The module waits ten seconds for RTNL to hand the device back, then leaves that to its end.
-            fs::write(format!("{PATCH}/enabled"), "0").context(PATCH)?;
-            let watched = Instant::now();
-            while watched.elapsed() < WATCHED {
-                check::that(&format!("{how} still sleeps there"), inside()?)?;
-                check::that(
-                    &format!("the livepatch core waits for {how}"),
-                    Path::new(PATCH).exists(),
-                )?;
-                thread::sleep(Duration::from_millis(50));
-            }
-            check::that("RTNL was held meanwhile", begun.elapsed() < HELD)?;
-            joined(holder)?;
-            joined(leaver)
-        })?;
-        module::unload()?;
-        t.host.del_link(pair.primary)?;
-    }
+            Ok(stacks.iter().all(inside))
+        };
+        check::soon("both sleep in the module", inside)?;
+        // The module waits ten seconds for RTNL to hand the devices back, then leaves that to its end.
+        fs::write(format!("{PATCH}/enabled"), "0").context(PATCH)?;
+        let watched = Instant::now();
+        while watched.elapsed() < WATCHED {
+            check::that("both still sleep there", inside()?)?;
+            check::that(
+                "the livepatch core waits for them",
+                Path::new(PATCH).exists(),
+            )?;
+            thread::sleep(Duration::from_millis(50));
+        }
+        check::that("RTNL was held meanwhile", begun.elapsed() < HELD)?;
+        joined(holder)?;
+        leavers.into_iter().try_for_each(joined)
+    })?;
+    module::unload()?;
+    t.host.del_link(pair.primary)?;
     probe.unload()?;
     built_in_works(t)
 }

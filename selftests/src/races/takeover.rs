@@ -6,8 +6,10 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 
+use anyhow::bail;
 use anyhow::ensure;
 use anyhow::Result;
+use nix::errno::Errno;
 
 use super::arena::race;
 use super::arena::Actor;
@@ -43,12 +45,16 @@ tests![
     takeover_against_leases,
 ];
 
-/// Hands all devices back and takes them again, over and over.
+/// Hands all devices back and takes them again, over and over. Where others have RTNL all the time, that may be left incomplete.
 fn exchanges() -> Actor<'static> {
-    Actor::new("exchanges", |turn| {
+    let exchange = |side| match module::set_takeover(side) {
+        Ok(()) | Err(Errno::EBUSY) => Ok(()),
+        Err(errno) => bail!("takeover={side}: {errno}"),
+    };
+    Actor::new("exchanges", move |turn| {
         turn.repeat(|| {
-            module::hand_back()?;
-            module::take_over()
+            exchange("0")?;
+            exchange("1")
         })
     })
 }

@@ -3,6 +3,7 @@
 //! nor new namespaces meanwhile.
 
 use std::sync::mpsc::channel;
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread;
 use std::time::Duration;
 
@@ -39,6 +40,25 @@ fn new_namespace() -> Result<()> {
         .context("no new namespace can be made")?
 }
 
+/// Runs [`all_works`]. Whoever waits for the stranger cannot be killed: then the stranger is let go, and the test has failed.
+fn all_works_in_time(t: &Ctx, duo: &Duo, hold: &Hold) -> Result<()> {
+    let (done, over) = channel::<()>();
+    thread::scope(|scope| {
+        let watch = scope.spawn(move || {
+            let late = over.recv_timeout(2 * PATIENCE) == Err(RecvTimeoutError::Timeout);
+            if late {
+                let _let_go_or_hung = hold.let_go();
+            }
+            late
+        });
+        let outcome = all_works(t, duo);
+        drop(done);
+        let late = watch.join().unwrap_or(true);
+        outcome?;
+        check::that("nothing waits for the stranger", !late)
+    })
+}
+
 /// Everything works while the stranger does not go.
 fn all_works(t: &Ctx, duo: &Duo) -> Result<()> {
     let carries = || traffic::udp_exchange(&duo.host, &duo.pod, POD4.into(), 100);
@@ -65,7 +85,7 @@ fn device_that_does_not_go(t: &Ctx) -> Result<()> {
         let outcome = check::soon("the device is listed no more", || {
             Ok(t.host.link("dummy0").is_err())
         })
-        .and_then(|()| all_works(t, &duo));
+        .and_then(|()| all_works_in_time(t, &duo, &hold));
         let waits = !deleter.is_finished();
         hold.let_go()?;
         joined(deleter)?;
@@ -87,7 +107,7 @@ fn namespace_that_does_not_go(t: &Ctx) -> Result<()> {
     check::soon("the namespace's devices are listed no more", || {
         Ok(t.host.link_by_index(witness).is_err())
     })?;
-    let outcome = all_works(t, &duo);
+    let outcome = all_works_in_time(t, &duo, &hold);
     // Namespaces end one after the other: this one's devices live until the stranger goes.
     let next = Ns::new()?;
     let waits = Spec::l2().create_as("w0", "w1", &t.host, &next)?.primary;

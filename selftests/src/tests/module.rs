@@ -307,6 +307,8 @@ fn unload_with_socket_on_the_device(t: &Ctx) -> Result<()> {
             (libc::ETH_P_ALL as u16).to_be(),
         ))),
     )?;
+    // Without a receiver, the second datagram would be refused.
+    let _receiver = traffic::udp_receiver(&duo.pod, POD4.into())?;
     let datagram = traffic::udp_sender(&duo.host, POD4.into())?;
     socket2::SockRef::from(&datagram).bind_device(Some(b"nk0"))?;
     datagram.send(&[0; 10])?;
