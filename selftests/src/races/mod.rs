@@ -11,6 +11,7 @@ mod managers;
 mod module;
 mod programs;
 mod takeover;
+mod takeover_use;
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -35,6 +36,7 @@ pub fn tests() -> Vec<Test> {
         .collect();
     let mut module = module::tests();
     module.extend(takeover::tests());
+    module.extend(takeover_use::tests());
     for test in &mut module {
         test.needs = Needs::Module("there is no module to load or unload with the built-in driver");
     }

@@ -11,7 +11,7 @@ use super::operations::Operations;
 use super::picture::mount_sysfs;
 use super::places;
 use super::states;
-use super::streams::Pace;
+use super::stream::Pace;
 use super::streams::Streams;
 use crate::bpf::PEER;
 use crate::bpf::PRIMARY;

@@ -19,6 +19,7 @@ mod queues;
 mod same;
 pub mod states;
 mod strangers;
+mod stream;
 mod streams;
 
 use crate::tests::Needs;
