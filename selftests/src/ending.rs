@@ -168,7 +168,7 @@ fn load_kernel(kernel: &Path) -> Result<()> {
 /// `rmmod -f`, from a thread that does not come back.
 fn remove_by_force() -> Result<()> {
     const STAYS: &str =
-        "netkit_rs: forced removal while the livepatch is enabled: the module stays";
+        "netkit_rs: forced removal while the livepatch is in use";
     let mut kmsg = Kmsg::tail()?;
     let mut told = false;
     let flags = DeleteModuleFlags::O_NONBLOCK | DeleteModuleFlags::O_TRUNC;

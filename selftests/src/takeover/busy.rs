@@ -115,7 +115,7 @@ fn no_rtnl_for_unloading(t: &Ctx) -> Result<()> {
     without_rtnl(&probe, HELD, || {
         // Waits for RTNL as long as the module does, and goes on without.
         module::disable()?;
-        incomplete(&mut kmsg, "are still the module's")
+        incomplete(&mut kmsg, "handed back")
     })?;
     traffic::udp_exchange(&duo.host, &duo.pod, POD4.into(), 100)?;
     module::unload()?;
@@ -134,7 +134,7 @@ fn no_rtnl_for_the_parameter(t: &Ctx) -> Result<()> {
     let mut kmsg = Kmsg::tail()?;
     without_rtnl(&probe, HELD, || {
         check::errno("handing back", module::set_takeover("0"), Errno::EBUSY)?;
-        incomplete(&mut kmsg, "are still the module's")
+        incomplete(&mut kmsg, "handed back")
     })?;
     serves(t, &duo)?;
     states::take_over(t)?;
