@@ -2,8 +2,7 @@
 //! The machine ends while the module is loaded and its devices carry traffic: by reboot(2), or by kexec into a kernel
 //! of the same kind. Nobody is left to judge then but whoever reads the serial console (scripts/test-endings).
 //!
-//! Or the module is removed by force first. It stays then, on its way out for ever, so that this machine is of no use for
-//! other tests.
+//! Or the module is removed by force first. The kernel is tainted then, so that this machine is of no use for other tests.
 
 use std::ffi::CString;
 use std::fs;
@@ -15,6 +14,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::thread::sleep;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -165,10 +165,9 @@ fn load_kernel(kernel: &Path) -> Result<()> {
     Errno::result(ret).map(drop).context("kexec_file_load")
 }
 
-/// `rmmod -f`, from a thread that does not come back.
-fn remove_by_force() -> Result<()> {
-    const STAYS: &str =
-        "netkit_rs: forced removal while the livepatch is in use";
+/// `rmmod -f`, from a thread that does not come back as long as the livepatch is enabled.
+fn remove_by_force() -> Result<JoinHandle<nix::Result<()>>> {
+    const STAYS: &str = "netkit_rs: forced removal while the livepatch is in use";
     let mut kmsg = Kmsg::tail()?;
     let mut told = false;
     let flags = DeleteModuleFlags::O_NONBLOCK | DeleteModuleFlags::O_TRUNC;
@@ -180,14 +179,24 @@ fn remove_by_force() -> Result<()> {
     ensure!(told, "the module did not say that it stays");
     sleep(Duration::from_secs(2));
     ensure!(!remover.is_finished(), "rmmod -f came back");
-    Ok(())
+    Ok(remover)
 }
 
-/// Everything works as before, in the module's functions.
-fn all_works(alive: &Alive) -> Result<()> {
-    let (host, pod, pair) = (&alive.host, &alive.pod, &alive.pair);
+/// The module is removed by force, and stays; with the livepatch disabled it goes, and its devices are the built-in driver's.
+fn removed_by_force(alive: &Alive) -> Result<()> {
+    let remover = remove_by_force()?;
     let kallsyms = fs::read_to_string("/proc/kallsyms")?;
     ensure!(kallsyms.contains("[netkit_rs]"), "the code is gone");
+    all_works(alive)?;
+    module::disable()?;
+    check::soon("the module goes", || Ok(remover.is_finished()))?;
+    ensure!(!module::is_loaded(), "the module is still there");
+    all_works(alive)
+}
+
+/// Everything works as before.
+fn all_works(alive: &Alive) -> Result<()> {
+    let (host, pod, pair) = (&alive.host, &alive.pod, &alive.pair);
     let before = host.stats(pair.primary)?;
     check::soon("traffic goes on", || {
         let sent = host.stats(pair.primary)?.since(&before);
@@ -219,8 +228,7 @@ pub fn end(ending: &Ending, module: &Path) -> Result<()> {
     };
     let alive = devices(module, status)?;
     if matches!(ending, Ending::Forced { .. }) {
-        remove_by_force()?;
-        all_works(&alive)?;
+        removed_by_force(&alive)?;
     }
     fs::write(status, "0\n").context("the status")?;
     nix::unistd::sync();
