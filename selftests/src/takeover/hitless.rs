@@ -15,12 +15,18 @@ use super::stream::Pace;
 use super::streams::Streams;
 use crate::bpf::PEER;
 use crate::bpf::PRIMARY;
+use crate::check;
 use crate::ctx::Ctx;
 use crate::module;
+use crate::netkit;
 use crate::netkit::Spec;
+use crate::netkit::DROP;
+use crate::netkit::PASS;
+use crate::nl::attr::Attrs;
+use crate::nl::link::linkinfo;
 use crate::tests::tests;
 
-tests![ten_cycles, exchanges];
+tests![losses_are_seen, ten_cycles, exchanges];
 
 /// Loads and unloads of the module.
 const CYCLES: u32 = 10;
@@ -83,6 +89,36 @@ fn under_load(
     })?;
     t.note(told);
     outcome
+}
+
+/// What the other tests go by does notice a device that drops for a moment, and one that is gone.
+fn losses_are_seen(t: &Ctx) -> Result<()> {
+    let places = [places::l3(t)?];
+    let (ns, index) = &places[0].primaries[0];
+    let streams = Streams::over(&places)?;
+    let programs = Operations::default();
+    thread::scope(|scope| -> Result<()> {
+        streams.start(scope, GENTLE);
+        let outcome = programs
+            .programs(scope, ns, *index, PRIMARY, GENTLE.pause)
+            .and_then(|()| streams.progress("at first"))
+            .and_then(|()| {
+                for policy in [DROP, PASS] {
+                    let mut data = Attrs::new();
+                    data.u32(netkit::POLICY, policy as u32);
+                    ns.set_link(*index, &linkinfo(netkit::KIND, Some(&data)))?;
+                    thread::sleep(Duration::from_millis(100));
+                }
+                ns.del_link(*index)?;
+                thread::sleep(Duration::from_millis(100));
+                Ok(())
+            });
+        streams.stop();
+        programs.stop();
+        outcome
+    })?;
+    check::that("lost datagrams are seen", streams.verdict().is_err())?;
+    check::that("a failed operation is seen", programs.verdict().is_err())
 }
 
 fn ten_cycles(t: &Ctx) -> Result<()> {
