@@ -59,12 +59,8 @@ pub struct Stream {
     count: Count,
 }
 
-fn datagrams(
-    name: &str,
-    from: &(&crate::netns::Ns, Ipv4Addr),
-    to: &(&crate::netns::Ns, Ipv4Addr),
-    port: u16,
-) -> Result<Stream> {
+/// Numbered datagrams from one end to the other.
+pub fn datagrams(name: &str, from: &End, to: &End, port: u16) -> Result<Stream> {
     let receiver = to.ns.run(|| Ok(UdpSocket::bind((to.ip, port))?))?;
     setsockopt(&receiver, RcvBufForce, &ROOM)?;
     receiver.set_read_timeout(Some(Duration::from_millis(200)))?;
@@ -73,12 +69,8 @@ fn datagrams(
     Ok(Stream::new(name, Sockets::Udp(sender, receiver)))
 }
 
-fn connection(
-    name: &str,
-    from: &(&crate::netns::Ns, Ipv4Addr),
-    to: &(&crate::netns::Ns, Ipv4Addr),
-    port: u16,
-) -> Result<Stream> {
+/// A connection from one end to the other.
+pub fn connection(name: &str, from: &End, to: &End, port: u16) -> Result<Stream> {
     let listener = to.ns.run(|| Ok(TcpListener::bind((to.ip, port))?))?;
     let near = from
         .ns
