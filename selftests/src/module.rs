@@ -15,13 +15,10 @@ use nix::kmod::ModuleInitFlags;
 pub use netkit_rs::module::is_present as is_loaded;
 pub use netkit_rs::module::load;
 pub use netkit_rs::module::references;
+pub use netkit_rs::module::unload;
 pub use netkit_rs::module::PATCH;
 
 use crate::check;
-
-pub fn unload() -> Result<()> {
-    netkit_rs::module::unload(|_| {}).map(drop)
-}
 
 /// Hands the file to the kernel and waits for nothing.
 pub fn insert(path: &Path) -> Result<(), Errno> {
