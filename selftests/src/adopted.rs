@@ -55,12 +55,9 @@ const IN_BRIEF: &[&str] = &[
     "delete::",
     "policy::",
     "verdict::",
-    "scrub::",
-    "stacked::",
     "links::",
     "query::",
     "single::",
-    "lease::",
     "xsk_end::",
     "zcrx::receives",
 ];
