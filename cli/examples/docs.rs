@@ -112,8 +112,8 @@ fn statuses(roff: &mut Roff) {
             ),
             (
                 "6",
-                "It has begun and is not finished in time: some tasks have not switched to the other driver, or the kernel's lock of \
-                 network devices (RTNL) was busy for 10 seconds. All devices work. The same command continues it; where the message \
+                "It has begun and is not finished in time: some tasks have not switched to the other driver, or the kernel's locks \
+                 of network devices (RTNL) were busy for 10 seconds. All devices work. The same command continues it; where the message \
                  names another command, use that.",
             ),
         ],
@@ -148,7 +148,7 @@ fn json(roff: &mut Roff) {
                  loading, unloading, disabled: the module is in the kernel, and its livepatch is not yet, no longer or not enabled; the \
                  built-in driver serves the devices), module (null, or version, srcversion, build_id, references), takeover (null \
                  without the module; on: the Rust driver serves all devices; off: the built-in driver serves all devices; incomplete: \
-                 some are still served by the other driver, because RTNL was busy), devices_by_driver (rust and c: how many devices \
+                 some are still served by the other driver, because locks were busy), devices_by_driver (rust and c: how many devices \
                  each driver serves, in all network namespaces; null if unknown, as c is for a user who is not root), waiting_for (an \
                  array of tid and name: the tasks that a transition waits for), devices (an array)",
             ),

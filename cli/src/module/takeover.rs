@@ -2,8 +2,8 @@
 //! The module's two parameters: how many netkit devices are served by the Rust driver, and whether that is all of them.
 //!
 //! The module takes devices over when its livepatch is enabled, and hands them back when the livepatch is disabled. Both
-//! need RTNL, the kernel's lock of network devices. If the module cannot get RTNL within 10 seconds, some devices stay
-//! with the other driver, and the state is `incomplete`. Writing to `takeover` continues from there.
+//! need the kernel's locks of network devices, RTNL above all. If the module cannot get a lock within 10 seconds, some devices
+//! stay with the other driver, and the state is `incomplete`. Writing to `takeover` continues from there.
 
 use std::fmt;
 use std::fs;
@@ -63,17 +63,17 @@ pub fn devices() -> Result<Option<usize>> {
     Ok(Some(number))
 }
 
-/// Asks the module to take over all devices, and reports the outcome.
-///
-/// The module waits up to 10 seconds for RTNL.
+/// Asks the module, whose livepatch is enabled, to take over all devices. Waits up to 10 seconds for RTNL.
 pub fn take_over() -> Result<()> {
     let path = file("takeover");
     fs::write(&path, "1").map_err(|error| {
         let error = Error::new(error).context(format!("cannot write 1 to {path}"));
         match errno(error.as_ref()) {
             Some(Errno::EBUSY) => incomplete(),
-            Some(Errno::EAGAIN) => Kind::Timeout.error(
-                "some tasks have not switched to the module yet: run `netkit-rs load` again",
+            // Every task has switched, or we were not here.
+            Some(Errno::EAGAIN) => Kind::Conflict.error(
+                "the built-in driver serves all devices, because another livepatch is being loaded or has taken the module's \
+                 place: try again; if that does not help, use `netkit-rs unload`, then `netkit-rs load`",
             ),
             Some(Errno::ENODEV | Errno::ENOENT) => Kind::Conflict.error(
                 "the module was unloaded or replaced by another livepatch in the meantime (`netkit-rs status` shows the state)",
@@ -102,7 +102,7 @@ fn incomplete() -> Error {
         Count(number).to_string()
     });
     Kind::Timeout.error(format!(
-        "the module is loaded, but the kernel's lock of network devices (RTNL) was busy for 10 seconds: {taken} taken over, the \
+        "the module is loaded, but the kernel's locks of network devices (RTNL) were busy for 10 seconds: {taken} taken over, the \
          others stay with the built-in driver. All devices work. Run `netkit-rs load` again to take over the others."
     ))
 }
