@@ -106,12 +106,8 @@ enum Part {
         out: PathBuf,
         #[command(flatten)]
         build: Build,
-        /// No more pairs than this
-        #[arg(long, default_value_t = u32::MAX)]
-        most: u32,
-        /// So many exchanges there and back after each load under traffic
-        #[arg(long, default_value_t = 100)]
-        exchanges: u32,
+        #[command(flatten)]
+        extent: takeover::Extent,
     },
     /// Show what was measured
     Report {
@@ -147,16 +143,11 @@ fn main() -> Result<()> {
             let raw = scaling(driver, build, most)?;
             raw.write(&out)
         }
-        Part::Takeover {
-            out,
-            build,
-            most,
-            exchanges,
-        } => {
+        Part::Takeover { out, build, extent } => {
             prepare()?;
             let module = Module::open(&build.module)?;
-            let sizes = up_to(most, &takeover::SIZES);
-            let raw = raw(build.commit, takeover::measure(&module, &sizes, exchanges)?)?;
+            let samples = takeover::measure(&module, &extent)?;
+            let raw = raw(build.commit, samples)?;
             raw.write(&out)?;
             takeover_report::check(&raw)
         }
@@ -205,11 +196,6 @@ fn raw(commit: String, samples: Vec<Sample>) -> Result<Raw> {
     })
 }
 
-/// The sizes that are no more than `most`.
-fn up_to(most: u32, sizes: &[u32]) -> Vec<u32> {
-    sizes.iter().copied().filter(|size| *size <= most).collect()
-}
-
 fn guest(build: Build, filter: Option<&str>) -> Result<Raw> {
     prepare()?;
     packets::add_host_device()?;
@@ -256,7 +242,7 @@ fn guest(build: Build, filter: Option<&str>) -> Result<Raw> {
 
 fn scaling(driver: Driver, build: Build, most: u32) -> Result<Raw> {
     prepare()?;
-    let sizes = up_to(most, &scale::SIZES);
+    let sizes = scale::up_to(most, &scale::SIZES);
     let samples = if driver == Driver::Rust {
         let module = Module::open(&build.module)?;
         module.load()?;

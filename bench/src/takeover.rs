@@ -26,13 +26,14 @@ use crate::nl::Netlink;
 use crate::raw::Driver;
 use crate::raw::Sample;
 use crate::raw::Unit;
+use crate::scale::up_to;
 use crate::stream;
 
 pub const SIZES: [u32; 5] = [1, 10, 100, 1000, 10000];
-const NAMESPACES: usize = 4;
 const ONE_IN: u32 = 10;
 const RUNS: usize = 5;
-const LOADS: usize = 3;
+const LOADS: u32 = 3;
+const LOADS_WITH_TRAFFIC: u32 = 2;
 const PARAMETERS: &str = "/sys/module/netkit_rs/parameters";
 
 /// The two directions, as the scenarios name them.
@@ -48,23 +49,33 @@ struct Pairs {
 }
 
 impl Pairs {
-    fn new() -> Result<Self> {
+    fn new(namespaces: u32) -> Result<Self> {
         Ok(Self {
             netlink: Netlink::open()?,
             bed: end_to_end::bed(Driver::C)?,
-            namespaces: (0..NAMESPACES).map(|_| Ns::new()).collect::<Result<_>>()?,
+            namespaces: (0..namespaces).map(|_| Ns::new()).collect::<Result<_>>()?,
             count: 1,
         })
     }
 
     fn grow(&mut self, size: u32) -> Result<()> {
-        for (number, ns) in (self.count..size).zip(self.namespaces.iter().cycle()) {
+        let namespaces = self.namespaces.len();
+        let mut up_here = String::new();
+        let mut up_there = vec![String::new(); namespaces];
+        for number in self.count..size {
+            let place = number as usize % namespaces;
             let (near, far) = (format!("near{number}"), format!("far{number}"));
             self.netlink
-                .create_between(Driver::C.kind(), &near, &far, ns)?;
+                .create_between(Driver::C.kind(), &near, &far, &self.namespaces[place])?;
             if number % ONE_IN == 0 {
-                bed::ip(&format!("link set {near} up\n"))?;
-                ns.run(|| bed::ip(&format!("link set {far} up\n")))?;
+                up_here += &format!("link set {near} up\n");
+                up_there[place] += &format!("link set {far} up\n");
+            }
+        }
+        bed::ip(&up_here)?;
+        for (ns, up) in self.namespaces.iter().zip(up_there) {
+            if !up.is_empty() {
+                ns.run(|| bed::ip(&up))?;
             }
         }
         self.count = self.count.max(size);
@@ -200,14 +211,14 @@ impl Takeover<'_> {
             Ok(())
         };
         let count = stream::beside(near, far, || {
-            for _ in 0..LOADS {
+            for _ in 0..LOADS_WITH_TRAFFIC {
                 self.module.load()?;
                 each(0..exchanges)?;
                 self.module.unload()?;
             }
             Ok(())
         })?;
-        let all = 2 * LOADS as u32 * (exchanges + 1);
+        let all = 2 * LOADS_WITH_TRAFFIC * (exchanges + 1);
         let numbers = [
             ("exchanges", u64::from(all)),
             ("sent", count.sent),
@@ -230,19 +241,32 @@ impl Takeover<'_> {
     }
 }
 
-/// `exchanges` is the number of exchanges there and back between a load and an unload under traffic.
-pub fn measure(module: &Module, sizes: &[u32], exchanges: u32) -> Result<Vec<Sample>> {
+/// How much is measured.
+#[derive(clap::Args)]
+pub struct Extent {
+    /// No more pairs than this
+    #[arg(long, default_value_t = u32::MAX)]
+    most: u32,
+    /// So many namespaces have the other ends of the pairs
+    #[arg(long, default_value_t = 4)]
+    namespaces: u32,
+    /// So many exchanges there and back after each load under traffic
+    #[arg(long, default_value_t = 100)]
+    exchanges: u32,
+}
+
+pub fn measure(module: &Module, extent: &Extent) -> Result<Vec<Sample>> {
     let mut takeover = Takeover {
         module,
-        pairs: Pairs::new()?,
+        pairs: Pairs::new(extent.namespaces)?,
         samples: Vec::new(),
     };
     // What is allocated for good the first times is nobody's.
     module.load()?;
     module.unload()?;
-    for &size in sizes {
+    for size in up_to(extent.most, &SIZES) {
         takeover
-            .measure(size, exchanges)
+            .measure(size, extent.exchanges)
             .with_context(|| format!("{size} pairs"))?;
     }
     Ok(takeover.samples)
