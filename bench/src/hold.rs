@@ -42,8 +42,8 @@ impl Probes {
         Ok(probes)
     }
 
-    /// Runs `f`; how long each hold meanwhile was, in the order in which they ended, whoever held RTNL.
-    pub fn during<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<(T, Vec<Duration>)> {
+    /// Runs `f`; the holds meanwhile, in the order in which they ended.
+    pub fn during<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<(T, Vec<Hold>)> {
         put("trace", "")?;
         put("events/rtnl/enable", "1")?;
         let value = f();
@@ -54,15 +54,22 @@ impl Probes {
     }
 }
 
+/// RTNL was held.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Hold {
+    pub thread: u32,
+    time: Duration,
+}
+
 /// The longest of the holds, in milliseconds.
-pub fn longest(holds: &[Duration]) -> f64 {
-    let longest = holds.iter().max().copied().unwrap_or_default();
-    longest.as_secs_f64() * 1000.0
+pub fn longest(holds: &[Hold]) -> f64 {
+    let longest = holds.iter().map(|hold| hold.time).max();
+    longest.unwrap_or_default().as_secs_f64() * 1000.0
 }
 
 /// An event as `trace` shows it: `NAME-PID [CPU] FLAGS TICKS: EVENT: (…) ok=1`.
 struct Event<'a> {
-    task: &'a str,
+    thread: u32,
     ticks: u64,
     name: &'a str,
     rest: &'a str,
@@ -73,7 +80,7 @@ impl<'a> Event<'a> {
         let (task, rest) = line.split_once(" [")?;
         let mut parts = rest.splitn(3, ": ");
         Some(Self {
-            task: task.trim(),
+            thread: task.trim().rsplit('-').next()?.parse().ok()?,
             ticks: parts.next()?.split_whitespace().last()?.parse().ok()?,
             name: parts.next()?,
             rest: parts.next()?,
@@ -81,7 +88,7 @@ impl<'a> Event<'a> {
     }
 }
 
-fn holds(trace: &str) -> Result<Vec<Duration>> {
+fn holds(trace: &str) -> Result<Vec<Hold>> {
     let mut begun = BTreeMap::new();
     let mut holds = Vec::new();
     for line in trace.lines().filter(|line| !line.starts_with('#')) {
@@ -91,14 +98,13 @@ fn holds(trace: &str) -> Result<Vec<Duration>> {
         match event.name {
             "tried" if !event.rest.ends_with("ok=1") => {}
             "tried" | "locked" => {
-                begun.insert(event.task, event.ticks);
+                begun.insert(event.thread, event.ticks);
             }
             // Without a beginning, RTNL was taken before the probes were there, or by another function.
-            _ => holds.extend(
-                begun
-                    .remove(event.task)
-                    .map(|begin| Duration::from_nanos(event.ticks.saturating_sub(begin))),
-            ),
+            _ => holds.extend(begun.remove(&event.thread).map(|begin| Hold {
+                thread: event.thread,
+                time: Duration::from_nanos(event.ticks.saturating_sub(begin)),
+            })),
         }
     }
     Ok(holds)
@@ -119,7 +125,10 @@ mod tests {
  kworker/0:1-ev-9      [000] .....   7500: released: (c+0x1/0x2 <- __rtnl_unlock)
     netkit-bench-87      [000] .....   9000: released: (c+0x1/0x2 <- __rtnl_unlock)
 ";
-        let expected = [3000, 5000].map(Duration::from_nanos);
+        let expected = [(87, 3000), (9, 5000)].map(|(thread, time)| Hold {
+            thread,
+            time: Duration::from_nanos(time),
+        });
         assert_eq!(holds(trace)?, expected);
         assert_eq!(longest(&expected), 0.005);
         Ok(())
