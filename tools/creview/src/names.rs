@@ -19,6 +19,9 @@ const DOCUMENT: &str = "docs/safety.md";
 /// C files that the module rests on as a whole: the driver that it stands in for.
 pub const WHOLE_FILES: [&str; 1] = ["drivers/net/netkit.c"];
 
+/// Functions that a macro makes: what stands for them.
+const MADE: [(&str, &str); 1] = [("dev_core_stats_tx_dropped_inc", "netdev_core_stats_inc")];
+
 /// Why a function is on the list.
 #[derive(Default)]
 pub struct Use {
@@ -26,13 +29,27 @@ pub struct Use {
     pub calls: Vec<String>,
     /// Where a comment names it.
     pub comments: Vec<String>,
+    /// The function that does nothing but call it.
+    pub via: Option<String>,
 }
 
 impl Use {
+    /// For a function that `name` does nothing but call.
+    pub fn via(name: String) -> Self {
+        Self {
+            via: Some(name),
+            ..Self::default()
+        }
+    }
+
     /// One place to look at.
-    pub fn place(&self) -> &str {
+    pub fn place(&self) -> String {
         let first = self.calls.first().or(self.comments.first());
-        first.map_or("the whole file", String::as_str)
+        match (&self.via, first) {
+            (_, Some(place)) => place.clone(),
+            (Some(via), None) => format!("{via}()"),
+            (None, None) => "the module as a whole".to_owned(),
+        }
     }
 }
 
@@ -44,30 +61,45 @@ pub fn collect(checkout: &Path) -> Result<BTreeMap<String, Use>> {
     let mut rust = BTreeSet::new();
     for folder in FOLDERS {
         for path in files_below(&checkout.join(folder))? {
-            let source =
-                fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-            let place = path.strip_prefix(checkout).unwrap_or(&path).display().to_string();
+            let source = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+            let place = path
+                .strip_prefix(checkout)
+                .unwrap_or(&path)
+                .display()
+                .to_string();
             let parts = text::split(&source);
             match path.extension().and_then(|extension| extension.to_str()) {
                 Some("rs") => {
-                    add(&mut uses, &place, &parts.code, called_by_rust, |found| &mut found.calls);
+                    add(&mut uses, &place, &parts.code, called_by_rust, |found| {
+                        &mut found.calls
+                    });
                     rust.extend(defined_by_rust(&parts.code).map(str::to_owned));
                 }
                 Some("c") => {
-                    add(&mut uses, &place, &parts.code, called_by_shims, |found| &mut found.calls);
+                    add(&mut uses, &place, &parts.code, called_by_shims, |found| {
+                        &mut found.calls
+                    });
                 }
                 Some("h") => {}
                 _ => continue,
             }
-            add(&mut uses, &place, &parts.comments, named, |found| &mut found.comments);
+            add(&mut uses, &place, &parts.comments, named, |found| {
+                &mut found.comments
+            });
+        }
+    }
+    for (name, stands_for_it) in MADE {
+        if let Some(found) = uses.remove(name) {
+            uses.insert(stands_for_it.to_owned(), found);
         }
     }
     let document = checkout.join(DOCUMENT);
-    let source =
-        fs::read_to_string(&document).with_context(|| document.display().to_string())?;
+    let source = fs::read_to_string(&document).with_context(|| document.display().to_string())?;
     // What follows is made from the comments.
     let written = source.split("<!-- uses -->").next().unwrap_or_default();
-    add(&mut uses, DOCUMENT, written, named, |found| &mut found.comments);
+    add(&mut uses, DOCUMENT, written, named, |found| {
+        &mut found.comments
+    });
     uses.retain(|name, found| !found.calls.is_empty() || !rust.contains(name));
     Ok(uses)
 }
@@ -153,10 +185,17 @@ mod tests {
 
     #[test]
     fn rust_calls_bindings_and_hands_them_out() {
-        let code = "bindings::rtnl_lock(); let a: bindings::net = x; bindings::netkit_rs_dev_net(d);\n\
+        let code =
+            "bindings::rtnl_lock(); let a: bindings::net = x; bindings::netkit_rs_dev_net(d);\n\
                     f: Some(bindings::eth_mac_addr), kernel::bindings::xa_find(a)";
-        assert_eq!(names(called_by_rust(code)), ["rtnl_lock", "eth_mac_addr", "xa_find"]);
-        assert_eq!(defined_by_rust("pub fn a() { } fn b<T>()").collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(
+            names(called_by_rust(code)),
+            ["rtnl_lock", "eth_mac_addr", "xa_find"]
+        );
+        assert_eq!(
+            defined_by_rust("pub fn a() { } fn b<T>()").collect::<Vec<_>>(),
+            ["a", "b"]
+        );
     }
 
     #[test]

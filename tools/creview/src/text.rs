@@ -74,8 +74,7 @@ fn raw_end(bytes: &[u8], at: usize) -> Option<usize> {
     }
     let mut close = vec![b'"'];
     close.resize(1 + hashes, b'#');
-    memchr::memmem::find(&bytes[start + 1..], &close)
-        .map(|length| start + 1 + length + close.len())
+    memchr::memmem::find(&bytes[start + 1..], &close).map(|length| start + 1 + length + close.len())
 }
 
 fn follows_word(bytes: &[u8], at: usize) -> bool {
@@ -136,7 +135,9 @@ pub fn normalised(source: &str) -> String {
                 (at + more.count(), true)
             }
             _ => {
-                let operator = OPERATORS.iter().find(|operator| rest.starts_with(**operator));
+                let operator = OPERATORS
+                    .iter()
+                    .find(|operator| rest.starts_with(**operator));
                 let one = rest.chars().next().map_or(1, char::len_utf8);
                 (at + operator.map_or(one, |operator| operator.len()), true)
             }
@@ -168,7 +169,8 @@ mod tests {
 
     #[test]
     fn code_and_comments_are_kept_apart() {
-        let source = "let a = \"// no\"; // yes()\nlet b: &'a u8 = r#\"f()\"#; /* two\nlines */ g('\"');\n";
+        let source =
+            "let a = \"// no\"; // yes()\nlet b: &'a u8 = r#\"f()\"#; /* two\nlines */ g('\"');\n";
         let parts = split(source);
         assert_eq!(parts.code.lines().count(), 3);
         assert_eq!(

@@ -36,6 +36,8 @@ pub struct Definition {
     pub text: String,
     /// Only its file knows the function: another file may have one of the same name.
     pub local: bool,
+    /// The function whose call is all that this one does.
+    pub forwards: Option<String>,
 }
 
 /// The definitions of a name: all of its files, each with all definitions (one for each side of an `#ifdef`).
@@ -49,6 +51,8 @@ pub struct Body {
     pub text: String,
     /// Other files that could have been meant as well.
     pub others: Vec<String>,
+    /// The functions whose call is all that a definition does.
+    pub forwards: Vec<String>,
 }
 
 impl Body {
@@ -67,16 +71,20 @@ impl Tree {
     /// Searches the source below `root` for the definitions of `names`.
     pub fn search<'a>(root: &Path, names: impl Iterator<Item = &'a str>) -> Result<Self> {
         let names: BTreeSet<&str> = names.collect();
+        let mut found = BTreeMap::<String, Found>::new();
         let mut files = Vec::new();
         for place in PLACES {
             list_sources(&root.join(place), &mut files)
                 .with_context(|| format!("{} is no kernel source", root.display()))?;
         }
         files.sort();
-        let mut found = BTreeMap::<String, Found>::new();
         for part in in_parallel(&files, |path| definitions_in(path, &names)) {
             for (path, definitions) in part? {
-                let file = path.strip_prefix(root).unwrap_or(&path).display().to_string();
+                let file = path
+                    .strip_prefix(root)
+                    .unwrap_or(&path)
+                    .display()
+                    .to_string();
                 for definition in definitions {
                     let files = found.entry(definition.name.clone()).or_default();
                     files.entry(file.clone()).or_default().push(definition);
@@ -87,6 +95,18 @@ impl Tree {
             root: root.to_owned(),
             found,
         })
+    }
+
+    /// Searches for more names; those that were searched for already cost nothing.
+    pub fn add<'a>(&mut self, names: impl Iterator<Item = &'a str>) -> Result<()> {
+        let more: Vec<&str> = names
+            .filter(|name| !self.found.contains_key(*name))
+            .collect();
+        if !more.is_empty() {
+            self.found
+                .append(&mut Self::search(&self.root, more.into_iter())?.found);
+        }
+        Ok(())
     }
 
     /// The definition of `name`: in the files that `pinned` names if they have one, otherwise in the likeliest file.
@@ -102,12 +122,16 @@ impl Tree {
             chosen.push(likely.next()?.0);
             others.extend(likely.map(|(file, _)| file.clone()));
         }
-        let definitions = chosen.iter().flat_map(|file| &found[*file]);
-        let texts: Vec<&str> = definitions.map(|it| it.text.trim_end()).collect();
+        let definitions: Vec<_> = chosen.iter().flat_map(|file| &found[*file]).collect();
+        let texts: Vec<&str> = definitions.iter().map(|it| it.text.trim_end()).collect();
         Some(Body {
             files: chosen.join(","),
             text: texts.join("\n\n") + "\n",
             others,
+            forwards: definitions
+                .iter()
+                .filter_map(|it| it.forwards.clone())
+                .collect(),
         })
     }
 
@@ -117,6 +141,7 @@ impl Tree {
             files: path.to_owned(),
             text: fs::read_to_string(self.root.join(path)).ok()?,
             others: Vec::new(),
+            forwards: Vec::new(),
         })
     }
 }
@@ -124,10 +149,18 @@ impl Tree {
 /// How likely a file has the definition that is meant; the least is likeliest.
 fn rank(file: &str, definitions: &[Definition]) -> u32 {
     let local = definitions.iter().all(|definition| definition.local);
-    let near = ["net/core/", "net/xdp/", "kernel/bpf/", "kernel/livepatch/", "kernel/module/"];
+    let near = [
+        "net/core/",
+        "net/xdp/",
+        "kernel/bpf/",
+        "kernel/livepatch/",
+        "kernel/module/",
+    ];
     if file == "drivers/net/netkit.c" {
         0
-    } else if file.starts_with("arch/") || file.starts_with("drivers/") {
+    } else if file.starts_with("arch/") || file.starts_with("drivers/") || file.ends_with("tiny.c")
+    {
+        // A kernel for one CPU has the tiny RCU.
         7
     } else if file.starts_with("include/linux/") || file.starts_with("include/net/") {
         2
@@ -242,36 +275,46 @@ pub fn definitions(source: &str, names: &BTreeSet<&str>) -> Result<Vec<Definitio
     let Some(tree) = parser.parse(source, None) else {
         bail!("the parser gave up");
     };
-    let mut found = Vec::new();
+    let mut found = BTreeMap::new();
     visit(tree.root_node(), source, names, &mut found);
-    Ok(found)
+    by_lines(source, names, &mut found);
+    Ok(found.into_values().collect())
 }
 
-fn visit(node: Node<'_>, source: &str, names: &BTreeSet<&str>, found: &mut Vec<Definition>) {
+/// Definitions by the position of their first byte.
+type Positions = BTreeMap<usize, Definition>;
+
+fn visit(node: Node<'_>, source: &str, names: &BTreeSet<&str>, found: &mut Positions) {
     let text = &source[node.byte_range()];
     match node.kind() {
         "function_definition" => {
             let body = node.child_by_field_name("body");
             let head = body.map_or(text, |body| &source[node.start_byte()..body.start_byte()]);
-            if let Some(name) = defined_name(head, names) {
-                found.push(Definition {
-                    name: name.to_owned(),
-                    text: text.to_owned(),
-                    local: text::words(head).any(|(_, word)| word == "static"),
-                });
+            // What the parser did not understand may swallow the next function.
+            let whole = text.ends_with('}') && !text.contains("\n}\n");
+            if let Some(name) = defined_name(head, names).filter(|_| whole) {
+                let definition = function(
+                    name,
+                    head,
+                    text,
+                    body.and_then(|body| forwards(body, source)),
+                );
+                found.insert(node.start_byte(), definition);
                 return;
             }
         }
         "preproc_function_def" | "preproc_def" => {
-            let name = node.child_by_field_name("name").map(|name| &source[name.byte_range()]);
-            let value = node.child_by_field_name("value").map(|it| source[it.byte_range()].trim());
+            let name = node
+                .child_by_field_name("name")
+                .map(|name| &source[name.byte_range()]);
+            let value = node
+                .child_by_field_name("value")
+                .map(|it| source[it.byte_range()].trim());
             // `#define f f` says that there is a function f.
-            if let Some(name) = name.filter(|name| names.contains(name) && value.is_some_and(|value| value != *name)) {
-                found.push(Definition {
-                    name: name.to_owned(),
-                    text: text.to_owned(),
-                    local: true,
-                });
+            if let Some(name) = name
+                .filter(|name| names.contains(name) && value.is_some_and(|value| value != *name))
+            {
+                found.insert(node.start_byte(), a_macro(name, text));
             }
             return;
         }
@@ -280,6 +323,83 @@ fn visit(node: Node<'_>, source: &str, names: &BTreeSet<&str>, found: &mut Vec<D
     let mut cursor = node.walk();
     for child in node.children(&mut cursor) {
         visit(child, source, names, found);
+    }
+}
+
+fn function(name: &str, head: &str, text: &str, forwards: Option<String>) -> Definition {
+    Definition {
+        name: name.to_owned(),
+        text: text.to_owned(),
+        local: text::words(head).any(|(_, word)| word == "static"),
+        forwards,
+    }
+}
+
+fn a_macro(name: &str, text: &str) -> Definition {
+    Definition {
+        name: name.to_owned(),
+        text: text.to_owned(),
+        local: true,
+        forwards: None,
+    }
+}
+
+/// The function that is called by the one statement of a body, `f(…);` or `return f(…);`.
+fn forwards(body: Node<'_>, source: &str) -> Option<String> {
+    let mut cursor = body.walk();
+    let mut statements = body
+        .named_children(&mut cursor)
+        .filter(|node| node.kind() != "comment");
+    let statement = statements.next().filter(|_| statements.next().is_none())?;
+    if !["expression_statement", "return_statement"].contains(&statement.kind()) {
+        return None;
+    }
+    let call = statement
+        .named_child(0)
+        .filter(|node| node.kind() == "call_expression")?;
+    let function = call.child_by_field_name("function")?;
+    (function.kind() == "identifier").then(|| source[function.byte_range()].to_owned())
+}
+
+/// The definitions that the parser made nothing of, as the kernel lays them out: the name on a line that is not
+/// indented, the end on a line that is `}`.
+fn by_lines(source: &str, names: &BTreeSet<&str>, found: &mut Positions) {
+    let mut start = 0;
+    for line in source.split_inclusive('\n') {
+        let (at, rest) = (start, &source[start..]);
+        start += line.len();
+        let known = found.range(..=at).next_back();
+        if known.is_some_and(|(begin, it)| begin + it.text.len() > at)
+            || candidates(line.as_bytes(), names).is_empty()
+        {
+            continue;
+        }
+        if let Some(define) = line.strip_prefix('#') {
+            let mut length = 0;
+            for line in rest.split_inclusive('\n') {
+                length += line.len();
+                if !line.trim_end().ends_with('\\') {
+                    break;
+                }
+            }
+            let name = macro_name(define.as_bytes()).filter(|name| names.contains(name));
+            if let Some(name) = name.filter(|name| {
+                !rest[..length]
+                    .trim_end()
+                    .ends_with(&format!("define {name} {name}"))
+            }) {
+                found.insert(at, a_macro(name, &rest[..length]));
+            }
+            continue;
+        }
+        let (Some(body), Some(end)) = (rest.find('{'), rest.find("\n}")) else {
+            continue;
+        };
+        if body < end && !rest[..body].contains(';') {
+            if let Some(name) = defined_name(&rest[..body], names) {
+                found.insert(at, function(name, &rest[..body], &rest[..end + 2], None));
+            }
+        }
     }
 }
 
@@ -332,13 +452,17 @@ static inline int f(int a) { return 0; }
 #define g(a) \\
 	h(a)
 #define h h
+#define v(a, more...) \\
+	h(a, more)
 struct s *
 k(int (*f)(int))
 {
 	return NULL;
 }
-SYSCALL_DEFINE2(close_it, int, fd, int, flags)
+SYSCALL_DEFINE2(close_it, const char __user *, name, int, flags)
 {
+	if (name)
+		return 1;
 	return f(fd);
 }
 ";
@@ -352,11 +476,23 @@ SYSCALL_DEFINE2(close_it, int, fd, int, flags)
 
     #[test]
     fn definitions_of_all_kinds_are_found() {
-        assert_eq!(found(&["f"]), [("f".to_owned(), true), ("f".to_owned(), true)]);
+        assert_eq!(
+            found(&["f"]),
+            [("f".to_owned(), true), ("f".to_owned(), true)]
+        );
         assert_eq!(found(&["g", "h"]), [("g".to_owned(), true)]);
         assert_eq!(found(&["k"]), [("k".to_owned(), false)]);
         assert_eq!(found(&["close_it"]), [("close_it".to_owned(), false)]);
-        assert!(found(&["fd", "nothing"]).is_empty());
+        assert_eq!(found(&["v"]), [("v".to_owned(), true)]);
+        assert!(found(&["name", "nothing"]).is_empty());
+    }
+
+    #[test]
+    fn a_function_that_only_calls_another_forwards_to_it() {
+        let names = BTreeSet::from(["f", "close_it"]);
+        let found = definitions(SAMPLE, &names).expect("a sample that parses");
+        let forwards: Vec<_> = found.iter().map(|it| it.forwards.as_deref()).collect();
+        assert_eq!(forwards, [Some("g"), None, None]);
     }
 
     #[test]
@@ -365,8 +501,13 @@ SYSCALL_DEFINE2(close_it, int, fd, int, flags)
             name: "f".to_owned(),
             text: format!("{local}"),
             local,
+            forwards: None,
         };
-        let files = [("include/linux/f.h", true), ("net/core/f.c", false), ("net/tipc/f.c", true)];
+        let files = [
+            ("include/linux/f.h", true),
+            ("net/core/f.c", false),
+            ("net/tipc/f.c", true),
+        ];
         let found = files.map(|(file, local)| (file.to_owned(), vec![definition(local)]));
         let tree = Tree {
             root: PathBuf::new(),
