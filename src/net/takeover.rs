@@ -301,8 +301,9 @@ impl<T: BuiltIn> Takeover<T> {
     fn exchange_link_type(&self, side: Side, _rtnl: &Rtnl) {
         let ours = &const { link::Adapter::<T>::CALLBACKS };
         let (table, saved) = (T::link_ops(), self.callbacks.get());
-        // SAFETY: The table is static, and `saved` is this value's; RTNL excludes who else uses them, but for `validate`,
-        // which `rtnl_newlink()` loads once, under `rtnl_link_ops::srcu`.
+        // SAFETY: The table is static, and `saved` is this value's. RTNL excludes all other users but those of `validate`,
+        // which `rtnl_newlink()` and `rtnl_get_peer_net()` load more than once under `rtnl_link_ops::srcu`: neither
+        // driver's is null, and each of them can follow the other.
         unsafe {
             let is_ours = (*table).newlink.map(|f| f as usize) == ours.newlink.map(|f| f as usize);
             match side {

@@ -190,3 +190,127 @@ fn add_files(files: &mut String, more: &str) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, path::PathBuf};
+
+    /// A kernel's source in a folder of its own, removed when dropped.
+    struct Source(PathBuf);
+
+    impl Source {
+        fn new(name: &str, body_of_f: &str) -> Self {
+            let root = std::env::temp_dir().join(format!("creview-{}-{name}", std::process::id()));
+            for place in crate::tree::PLACES {
+                let path = root.join(place);
+                let folder = if place.ends_with(".c") {
+                    path.parent()
+                } else {
+                    Some(&*path)
+                };
+                fs::create_dir_all(folder.expect("a folder")).expect("a folder that can be made");
+            }
+            fs::write(root.join(WHOLE_FILES[0]), "/* the driver */\n").expect("a file");
+            let source = format!(
+                "int f(void)\n{{\n{body_of_f}\n}}\nint g(int a)\n{{\n\ta++;\n\treturn a;\n}}\n"
+            );
+            fs::write(root.join("net/f.c"), source).expect("a file");
+            Self(root)
+        }
+    }
+
+    impl Drop for Source {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// The module calls `f()`, and a comment of it names `h()`, which is no function of C.
+    fn found(source: &Source, list: &List) -> Reviewed {
+        let mut uses = BTreeMap::<String, Use>::new();
+        uses.entry("f".to_owned())
+            .or_default()
+            .calls
+            .push("src/a.rs:1".to_owned());
+        uses.entry("h".to_owned())
+            .or_default()
+            .comments
+            .push("src/a.rs:2".to_owned());
+        Reviewed::find(uses, list, &source.0).expect("a source")
+    }
+
+    fn empty() -> List {
+        List {
+            head: String::new(),
+            kernels: vec!["7.2".to_owned(), "7.3".to_owned()],
+            rows: BTreeMap::new(),
+        }
+    }
+
+    /// The first words of the problems, and the names that they are about.
+    fn told(list: &List, column: usize, here: &Reviewed) -> Vec<String> {
+        let problems = problems(list, column, here);
+        let words = |problem: &String| {
+            problem
+                .split_whitespace()
+                .take(2)
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        problems
+            .iter()
+            .map(|problem| words(problem).trim_end_matches(':').to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn what_a_kernel_has_is_listed_and_what_differs_is_marked() {
+        let (old, new) = (
+            Source::new("old", "\treturn g(1);"),
+            Source::new("new", "\treturn g(2);"),
+        );
+        let mut list = empty();
+        let here = found(&old, &list);
+        assert_eq!(
+            told(&list, 0, &here),
+            ["new drivers/net/netkit.c", "new f", "new g"]
+        );
+        assert!(update(&mut list, 0, &here).is_empty());
+        assert!(told(&list, 0, &found(&old, &list)).is_empty());
+        assert_eq!(list.rows["g"].via.as_deref(), Some("f"));
+        assert_eq!(list.rows["f"].files, "net/f.c");
+
+        let here = found(&new, &list);
+        assert_eq!(told(&list, 1, &here).len(), 3);
+        assert_eq!(told(&list, 0, &here), ["changed f"]);
+        assert_eq!(update(&mut list, 1, &here), ["f: 7.3 differs"]);
+        assert_eq!(told(&list, 1, &here), ["open f"]);
+        list.rows.get_mut("f").expect("listed").sentence.clear();
+        assert_eq!(told(&list, 1, &here), ["unsaid f"]);
+        list.rows
+            .get_mut("f")
+            .expect("listed")
+            .sentence
+            .push_str("It is all right.");
+        assert!(told(&list, 1, &here).is_empty());
+        assert!(told(&list, 0, &found(&old, &list)).is_empty());
+    }
+
+    #[test]
+    fn what_is_gone_is_told() {
+        let source = Source::new("gone", "\treturn 0;");
+        let mut list = empty();
+        update(&mut list, 0, &found(&source, &list));
+        let row = list.rows["f"].clone();
+        list.rows.insert("i".to_owned(), row);
+        fs::write(source.0.join("net/f.c"), "").expect("a file");
+        let here = found(&source, &list);
+        assert_eq!(told(&list, 0, &here), ["missing f", "unused i"]);
+        list.rows.clear();
+        assert_eq!(
+            told(&list, 0, &here),
+            ["new drivers/net/netkit.c", "unknown f"]
+        );
+    }
+}

@@ -55,7 +55,8 @@ impl Use {
 
 /// Collects the names, with their uses, from the checkout.
 ///
-/// A comment may name a function of Rust as well: what Rust defines counts only if it is called as C.
+/// A comment may name a function of Rust as well: what Rust defines counts only if it is called as C, or named in the
+/// document.
 pub fn collect(checkout: &Path) -> Result<BTreeMap<String, Use>> {
     let mut uses = BTreeMap::<String, Use>::new();
     let mut rust = BTreeSet::new();
@@ -100,7 +101,10 @@ pub fn collect(checkout: &Path) -> Result<BTreeMap<String, Use>> {
     add(&mut uses, DOCUMENT, written, named, |found| {
         &mut found.comments
     });
-    uses.retain(|name, found| !found.calls.is_empty() || !rust.contains(name));
+    let in_document = |place: &String| place.starts_with(DOCUMENT);
+    uses.retain(|name, found| {
+        !rust.contains(name) || !found.calls.is_empty() || found.comments.iter().any(in_document)
+    });
     Ok(uses)
 }
 

@@ -15,7 +15,7 @@ use std::{
 use tree_sitter::{Node, Parser};
 
 /// Where functions are looked for: everything that the module could get to see on amd64.
-const PLACES: [&str; 12] = [
+pub const PLACES: [&str; 12] = [
     "drivers/net/netkit.c",
     "drivers/net/team",
     "drivers/base",
