@@ -153,8 +153,8 @@ fn by_the_other_driver(t: &Ctx) -> Result<()> {
 fn made_before_a_load_or_an_unload(t: &Ctx) -> Result<()> {
     let make = || -> Result<Vec<Victim>> { ENDS.iter().map(|_| Victim::new(Spec::l3())).collect() };
     let end = |victims: Vec<Victim>| -> Result<()> {
-        let ends = ENDS.into_iter().zip(victims);
-        ends.map(|(end, victim)| victim.end(end)).collect()
+        let mut ends = ENDS.into_iter().zip(victims);
+        ends.try_for_each(|(end, victim)| victim.end(end))
     };
     let victims = make()?;
     module::load(&t.module)?;
