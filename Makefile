@@ -15,18 +15,24 @@ races_timeout ?= 3600
 RACE_SECONDS ?= 30
 
 .DEFAULT_GOAL := module
-.PHONY: module tools test test-modules test-debug test-races test-endings fuzz fuzz-long kselftest iproute2 demo bench bench-scale bench-docs check fmt rust-analyzer shell vm-shell load unload docs install setup clean distclean help
+.PHONY: module tools test-tools bench-tools test test-modules test-debug test-races test-endings fuzz fuzz-long kselftest iproute2 demo bench bench-scale bench-takeover bench-docs check fmt rust-analyzer shell vm-shell load unload docs install setup clean distclean help
 
 module: ## build target/module/netkit_rs.ko (the default; CLIPPY=1 lints it, too)
 	@$(inside) scripts/build-module
 
-tools: ## build the programs around the module: netkit-rs, the selftests, modtool
-	@$(inside) cargo build --release --workspace --locked
+tools: ## build the command netkit-rs
+	@$(inside) scripts/cargo-build -p netkit-rs
+
+test-tools: tools
+	@$(inside) scripts/cargo-build -p netkit-selftests
+
+bench-tools: tools
+	@$(inside) scripts/cargo-build -p netkit-bench
 
 test-modules: setup
 	@$(inside) scripts/build-test-modules
 
-test: module tools test-modules ## run the selftests in a VM, on the C driver and on ours
+test: module test-tools test-modules ## run the selftests in a VM, on the C driver and on ours
 	@scripts/vm --name test --timeout $(vm_timeout) -- target/release/netkit-selftests --module $(netkit_rs_ko) $(TEST_ARGS)
 
 test-debug: ## the selftests, on ours, and the kernel's own tests on a kernel with KASAN, lockdep, kmemleak … (long)
@@ -37,33 +43,37 @@ FUZZ_SEED ?= 2026
 FUZZ_FROM ?= 0
 fuzz_timeout ?= 36000
 
-fuzz: module tools test-modules ## ten thousand operations with bad input, on the C driver and on ours, compared (FUZZ_SEED)
+fuzz: module test-tools test-modules ## ten thousand operations with bad input, on the C driver and on ours, compared (FUZZ_SEED)
 	@scripts/vm --name fuzz --timeout $(vm_timeout) -- target/release/netkit-selftests --module $(netkit_rs_ko) \
 		--filter fuzz:: --fuzz 10000 --seed $(FUZZ_SEED) $(TEST_ARGS)
 
-fuzz-long: module tools ## a million on ours alone, best with NETKIT_RS_VARIANT=debug (hours): FUZZ_SEED, FUZZ_FROM
+fuzz-long: module test-tools ## a million on ours alone, best with NETKIT_RS_VARIANT=debug (hours): FUZZ_SEED, FUZZ_FROM
 	@scripts/vm --name fuzz-long --timeout $(fuzz_timeout) -- target/release/netkit-selftests --module $(netkit_rs_ko) \
 		--fuzz-long --fuzz 1000000 --fuzz-steps 500 --seed $(FUZZ_SEED) --fuzz-from $(FUZZ_FROM) $(TEST_ARGS)
 
-test-races: module tools test-modules ## the races alone, each for RACE_SECONDS (30)
+test-races: module test-tools test-modules ## the races alone, each for RACE_SECONDS (30)
 	@scripts/vm --name races --timeout $(races_timeout) -- target/release/netkit-selftests --module $(netkit_rs_ko) --filter races:: --seconds $(RACE_SECONDS) $(TEST_ARGS)
 
-test-endings: module tools ## end a VM by reboot(2) and by kexec with devices alive
+test-endings: module test-tools ## end a VM by reboot(2) and by kexec with devices alive
 	@scripts/test-endings
 
 # What was measured: the commit, and whether there is more than it.
 commit = $(shell git describe --always --dirty --abbrev=12)
 
-bench: module tools ## count instructions in a VM: C netkit, ours, veth; the result goes to target/bench
+bench: module bench-tools ## count instructions in a VM: C netkit, ours, veth; the result goes to target/bench
 	@scripts/vm --icount --name bench --timeout 3000 -- target/release/netkit-bench guest --commit '$(commit)' $(BENCH_ARGS)
 	@$(inside) target/release/netkit-bench report
 
-bench-scale: module tools ## the same for operations beside 1 to 10,000 pairs, and the memory of a pair
+bench-scale: module bench-tools ## the same for operations beside 1 to 10,000 pairs, and the memory of a pair
 	@for driver in c veth rust; do scripts/vm --icount --mem 6G --name "bench-scale-$$driver" --timeout 3000 -- target/release/netkit-bench \
 		scale --driver "$$driver" --out "target/bench/scale-raw-$$driver.json" --commit '$(commit)' $(BENCH_ARGS) || exit; done
 	@$(inside) target/release/netkit-bench report
 
-bench-docs: tools ## put the newest result of `make bench` into docs/
+bench-takeover: module bench-tools ## what taking over 1 to 10,000 pairs costs, how long RTNL is held, what gets lost
+	@scripts/vm --icount --mem 6G --name bench-takeover --timeout 3000 -- target/release/netkit-bench takeover --commit '$(commit)' $(BENCH_ARGS)
+	@$(inside) target/release/netkit-bench report
+
+bench-docs: bench-tools ## put the newest results of these into docs/
 	@$(inside) target/release/netkit-bench report --docs docs
 
 kselftest: module tools ## run the kernel's own netkit tests in a VM, on the C driver and on ours

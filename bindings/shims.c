@@ -160,6 +160,11 @@ __always_inline void netkit_rs_mutex_lock(struct mutex *lock)
 	mutex_lock(lock);
 }
 
+__always_inline bool netkit_rs_netdev_trylock(struct net_device *dev)
+{
+	return mutex_trylock(&dev->lock);
+}
+
 __always_inline void netkit_rs_mutex_unlock(struct mutex *lock)
 {
 	mutex_unlock(lock);

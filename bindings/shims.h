@@ -67,6 +67,7 @@ void netkit_rs_mutex_unlock(struct mutex *lock);
 
 /* <net/netdev_lock.h>, <net/netdev_rx_queue.h> */
 void netkit_rs_netdev_lock(struct net_device *dev);
+bool netkit_rs_netdev_trylock(struct net_device *dev);
 void netkit_rs_netdev_unlock(struct net_device *dev);
 void netkit_rs_netdev_lock_ops(struct net_device *dev);
 void netkit_rs_netdev_unlock_ops(struct net_device *dev);

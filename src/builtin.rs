@@ -10,16 +10,32 @@ use crate::{
     net::{
         builtin::BuiltIn,
         notifier,
+        rcu::{HasPeer, RcuDevice},
         takeover::Takeover, //
     },
-    netkit::{Netkit, Notifier, TAKEOVER}, //
+    netkit::{Netkit, Notifier}, //
 };
+
+/// Which driver has the devices, the Rust one or the built-in one.
+///
+/// SAFETY: The only one for `Netkit`, and what `takeover()` below returns.
+pub(crate) static TAKEOVER: Takeover<Netkit> = unsafe { Takeover::new() };
+
+// SAFETY: `peer` is a field of `Netkit`.
+unsafe impl HasPeer<Netkit> for Netkit {
+    #[inline(always)]
+    fn peer(&self) -> &RcuDevice<Netkit> {
+        &self.peer
+    }
+}
 
 // SAFETY: The tables are those of drivers/net/netkit.c, where each is the only one of its kind. The private area of its
 // devices is `struct netkit`; src/netkit/mod.rs asserts against the kernel's BTF that `Netkit` has the same fields at
 // the same places, and each field of `Netkit` allows what netkit.c writes to its counterpart: any number, null, a
 // registered device of the pair. `netkit_setup()` sets `pcpu_stat_type` to NETDEV_PCPU_STAT_TSTATS. netkit.c knows its
-// devices by `netdev_ops` and `rtnl_link_ops`, which are its own once a device was handed back.
+// devices by `netdev_ops` and `rtnl_link_ops`, which are its own once a device was handed back; it unregisters pairs in
+// `netkit_del_link()` only, or before they are pairs. None of the four functions named in the trait's requirement sleeps: see
+// src/netkit/device.rs and pair.rs.
 unsafe impl BuiltIn for Netkit {
     fn link_ops() -> *mut bindings::rtnl_link_ops {
         &raw mut bindings::netkit_link_ops

@@ -106,11 +106,16 @@ fn statuses(roff: &mut Roff) {
             ),
             (
                 "5",
-                "Something is in the way: devices of the built-in driver, a module that is loaded already, a pin that exists, a \
-                 revision that has passed, a peer that was named instead of its primary, a program of another type, another \
-                 livepatch in transition.",
+                "Something is in the way: a module that is loaded already, a module for another kernel, a pin that exists, a revision \
+                 that has passed, a peer that was named instead of its primary, a program of another type, another livepatch in \
+                 transition.",
             ),
-            ("6", "It has begun and has not ended in time; the same command takes it up again."),
+            (
+                "6",
+                "It has begun and is not finished in time: some tasks have not switched to the other driver, or the kernel's locks \
+                 of network devices (RTNL) were busy for 10 seconds. All devices work. The same command continues it; where the message \
+                 names another command, use that.",
+            ),
         ],
     );
 }
@@ -121,13 +126,31 @@ fn json(roff: &mut Roff) {
     list(
         roff,
         &[
-            ("load", "driver, module (the file)"),
-            ("unload", "driver, devices_removed (in all network namespaces)"),
+            (
+                "load",
+                "driver, module (the file; null if the module was in the kernel already, and this command completed the load), \
+                 devices_taken_over (how many devices the Rust driver serves now, in all network namespaces; null for a module that \
+                 does not tell)",
+            ),
+            (
+                "unload",
+                "driver, devices_handed_back (how many devices this command handed back, in all network namespaces; null for a module \
+                 that does not tell), devices_removed (always 0: no device is removed)",
+            ),
+            (
+                "reload",
+                "driver, module (the file), old_build_id, new_build_id (null for a build without one), devices_handed_back, \
+                 devices_taken_over",
+            ),
             (
                 "status",
-                "driver (c, rust, loading, unloading, disabled: the module without its livepatch, or none), module (null, or version, \
-                 srcversion, build_id, references), waiting_for (an array of tid and name: the tasks that a transition waits for), \
-                 devices (an array)",
+                "driver (c, rust, none; c as well, if the module serves no device because 0 was written to its parameter takeover; \
+                 loading, unloading, disabled: the module is in the kernel, and its livepatch is not yet, no longer or not enabled; the \
+                 built-in driver serves the devices), module (null, or version, srcversion, build_id, references), takeover (null \
+                 without the module; on: the Rust driver serves all devices; off: the built-in driver serves all devices; incomplete: \
+                 some are still served by the other driver, because locks were busy), devices_by_driver (rust and c: how many devices \
+                 each driver serves, in all network namespaces; null if unknown, as c is for a user who is not root), waiting_for (an \
+                 array of tid and name: the tasks that a transition waits for), devices (an array)",
             ),
             (
                 "status, a device",
@@ -155,7 +178,15 @@ fn examples(roff: &mut Roff) {
     list(
         roff,
         &[
-            ("netkit-rs load", "Loads the module that is installed for this kernel."),
+            (
+                "netkit-rs load",
+                "Loads the module that is installed for this kernel. The module takes over all netkit devices.",
+            ),
+            (
+                "netkit-rs reload /root/netkit_rs.ko",
+                "Replaces the loaded module with another build.",
+            ),
+            ("netkit-rs unload", "Hands all devices back to the built-in driver, and removes the module."),
             ("netkit-rs status --all", "Shows the netkit devices of all network namespaces, with their programs."),
             (
                 "netkit-rs attach filter.bpf.o --dev nk0 --peer --pin /sys/fs/bpf/filter",

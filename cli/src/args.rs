@@ -33,18 +33,23 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Put the Rust driver in the place of the kernel's own, and wait until every process uses it
+    /// Replace the built-in netkit driver with the Rust one, and wait until every task has switched to it
     ///
-    /// The kernel's own driver must have no devices, in any network namespace: the command lists those that are in the way.
-    /// A load that has begun already is waited for.
+    /// All netkit devices of all network namespaces are taken over. Traffic, programs, links and settings stay. A load that
+    /// has begun already is continued.
     Load(Load),
-    /// Take the Rust driver out, with its devices, and bring back the kernel's own
+    /// Hand all devices back to the built-in driver, and remove the Rust driver from the kernel
     ///
-    /// Devices go with the module, in all network namespaces; links on them stay, without a device. An unloading that was
-    /// interrupted is taken up where it stopped.
+    /// Traffic, programs, links and settings stay. An unloading that was interrupted is continued.
     Unload(Unload),
+    /// Replace the loaded module with another build of it
+    ///
+    /// The file is checked first; if the file is wrong, nothing is changed. Then the loaded module is unloaded, and the file is
+    /// loaded. The built-in driver serves all devices in between.
+    Reload(Reload),
     /// Tell which driver runs, which netkit devices there are, and which programs run on them
     ///
+    /// The numbers of devices with each driver are those of all network namespaces; only root sees the C driver's.
     /// Programs are listed in the order in which they run, with the numbers that attach, replace and detach take. Only root
     /// sees them.
     Status(Status),
@@ -74,8 +79,17 @@ pub struct Unload {
 }
 
 #[derive(Args)]
+pub struct Reload {
+    /// The module [default: the one built next to this command, else the one installed for this kernel]
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub module: Option<PathBuf>,
+    #[command(flatten)]
+    pub patience: Patience,
+}
+
+#[derive(Args)]
 pub struct Patience {
-    /// How long to wait for the processes that have to switch over
+    /// How long to wait for the tasks that have to switch
     #[arg(long, value_name = "SECONDS", default_value_t = crate::module::PATIENCE.as_secs())]
     timeout: u64,
 }
@@ -271,6 +285,8 @@ mod tests {
             "load",
             "load /tmp/netkit_rs.ko.xz --timeout 5",
             "unload --json",
+            "reload",
+            "reload /tmp/netkit_rs.ko --timeout 5",
             "status",
             "--json status -a nk0",
             "attach f.o -d nk0",

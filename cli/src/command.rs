@@ -16,10 +16,12 @@ use serde_json::json;
 use crate::args::Cli;
 use crate::args::Command;
 use crate::args::Load;
+use crate::args::Reload;
 use crate::args::Unload;
 use crate::change;
 use crate::failure::Kind;
 use crate::module;
+use crate::module::Count;
 use crate::module::Driver;
 use crate::status::status;
 use crate::status::Scope;
@@ -40,7 +42,8 @@ pub fn run(cli: Cli) -> ExitCode {
 fn execute(command: Command, json: bool) -> Result<()> {
     match command {
         Command::Load(args) => print(&load(args)?, json),
-        Command::Unload(args) => print(&unload(&args, json)?, json),
+        Command::Unload(args) => print(&unload(&args)?, json),
+        Command::Reload(args) => print(&reload(&args)?, json),
         Command::Status(args) => {
             let scope = match (args.all, args.netns) {
                 (true, _) => Scope::All,
@@ -80,52 +83,95 @@ fn report_failure(error: &Error, kind: Kind, json: bool) {
 #[derive(Serialize)]
 struct Loaded {
     driver: Driver,
-    module: PathBuf,
+    /// The file that was loaded; `None` if the module was in the kernel already.
+    module: Option<PathBuf>,
+    devices_taken_over: Option<usize>,
 }
 
 impl fmt::Display for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.module.display();
-        write!(
-            f,
-            "loaded {path}: netkit devices are made by the Rust driver now"
-        )
+        match &self.module {
+            Some(path) => write!(f, "loaded {}: ", path.display())?,
+            None => f.write_str("the load is complete: ")?,
+        }
+        if let Some(devices) = self.devices_taken_over {
+            write!(f, "{} taken over; ", Count(devices))?;
+        }
+        f.write_str("the Rust driver makes new ones")
     }
 }
 
 fn load(args: Load) -> Result<Loaded> {
-    let module = match args.module {
-        Some(path) => path,
-        None => module::default_path()?,
-    };
-    module::load_within(&module, args.patience.duration())?;
+    let loaded = module::load_within(args.module.as_deref(), args.patience.duration())?;
     Ok(Loaded {
         driver: module::driver()?,
-        module,
+        module: loaded.file,
+        devices_taken_over: loaded.devices,
     })
 }
 
 #[derive(Serialize)]
 struct Unloaded {
     driver: Driver,
+    /// Programs read this key. Since devices are handed back, none is removed.
     devices_removed: usize,
+    devices_handed_back: Option<usize>,
 }
 
 impl fmt::Display for Unloaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("unloaded: netkit devices are made by the built-in driver again")
+        f.write_str("unloaded: ")?;
+        // None is left if an earlier, interrupted unload handed them back.
+        if let Some(devices) = self.devices_handed_back.filter(|devices| *devices > 0) {
+            write!(f, "{} handed back; ", Count(devices))?;
+        }
+        f.write_str("the built-in driver serves all devices")
     }
 }
 
-fn unload(args: &Unload, json: bool) -> Result<Unloaded> {
-    let unloaded = module::unload_within(args.patience.duration(), |devices| match devices {
-        // It takes a while: the user is told before, not after.
-        1 if !json => println!("1 netkit device belongs to it and will be removed"),
-        n if n > 1 && !json => println!("{n} netkit devices belong to it and will be removed"),
-        _ => {}
-    })?;
+fn unload(args: &Unload) -> Result<Unloaded> {
+    let unloaded = module::unload_within(args.patience.duration())?;
     Ok(Unloaded {
         driver: module::driver()?,
-        devices_removed: unloaded.devices,
+        devices_removed: 0,
+        devices_handed_back: unloaded.devices,
+    })
+}
+
+#[derive(Serialize)]
+struct Reloaded {
+    driver: Driver,
+    module: PathBuf,
+    old_build_id: Option<String>,
+    new_build_id: Option<String>,
+    devices_handed_back: Option<usize>,
+    devices_taken_over: Option<usize>,
+}
+
+impl fmt::Display for Reloaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let build = |id: &Option<String>| id.clone().unwrap_or_else(|| "unknown".to_owned());
+        let (old, new) = (build(&self.old_build_id), build(&self.new_build_id));
+        write!(f, "reloaded {}: build {old} ", self.module.display())?;
+        match old == new {
+            true => f.write_str("again")?,
+            false => write!(f, "replaced by build {new}")?,
+        }
+        if let Some(devices) = self.devices_taken_over {
+            write!(f, "; {} taken over", Count(devices))?;
+        }
+        Ok(())
+    }
+}
+
+fn reload(args: &Reload) -> Result<Reloaded> {
+    let reloaded = module::reload_within(args.module.as_deref(), args.patience.duration())?;
+    Ok(Reloaded {
+        driver: module::driver()?,
+        module: reloaded.file,
+        old_build_id: reloaded.old_build_id,
+        new_build_id: reloaded.new_build_id,
+        devices_handed_back: reloaded.handed_back,
+        devices_taken_over: reloaded.taken_over,
     })
 }

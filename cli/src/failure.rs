@@ -21,7 +21,7 @@ pub enum Kind {
     Absent = 4,
     /// Something is in the way: it is there already, in use, or has changed meanwhile.
     Conflict = 5,
-    /// It has begun and has not ended in time; the same command takes it up again.
+    /// It has begun and is not finished in time. The same command continues it.
     Timeout = 6,
 }
 

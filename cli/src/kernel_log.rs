@@ -57,8 +57,12 @@ mod tests {
 
     #[test]
     fn a_record_of_the_module() {
-        let record = "3,712,5312,-;netkit_rs: device nk0 (index 3) is in the way\n SUBSYSTEM=net\n";
-        assert_eq!(own_text(record), Some("device nk0 (index 3) is in the way"));
+        let record =
+            "3,712,5312,-;netkit_rs: the running kernel is another build\n SUBSYSTEM=net\n";
+        assert_eq!(
+            own_text(record),
+            Some("the running kernel is another build")
+        );
     }
 
     #[test]

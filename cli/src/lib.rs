@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the command `netkit-rs` does, for other programs to do it, too.
 //!
-//! - [`module`]: takes the Rust driver into the running kernel and out of it, whole: what the kernel only begins (a
-//!   livepatch transition) is waited for, what it refuses is told in words.
-//! - [`status`]: which driver runs, the netkit devices of one network namespace or of all, their programs in order.
+//! - [`module`]: loads, unloads and reloads the Rust driver, and waits until the kernel has finished. A refusal of the kernel is
+//!   explained in words.
+//! - [`status`]: which driver serves how many devices, the netkit devices of one network namespace or of all, their programs
+//!   in order.
 //! - [`change`]: attaches, replaces and detaches programs. It goes from what a user names ([`target`], [`primary`],
 //!   [`source`]) to the kernel, by `netkit-aya`.
 //! - [`device`], [`namespace`], [`hook`], [`bpf`], [`object`]: what these look at.

@@ -7,6 +7,7 @@
 #   kernel/<pkg>/    {source,build}: the prepared kernel tree of one kernel package version
 #   variant/<name>/  {build,modules}: a kernel of our own, for `make test-debug` (scripts/lib/variant.sh)
 #   cargo/, home/    cargo's downloads, and HOME within the root folder
+#   mmdebstrap/      mmdebstrap, where the machine has none (scripts/lib/mmdebstrap.sh); keys/: Debian's archive keys for it
 #   log/             the long output of the steps of scripts/setup
 
 PATH=$PATH:/usr/sbin:/sbin     # chroot and the like are not in every user's path
@@ -37,11 +38,14 @@ native_missing() {
     [ -e "/usr/src/linux-source-$series.tar.xz" ] || missing+=" linux-source-$series"
     echo "${missing# }"
 }
+# Whether the set-up installs packages: into the root folder, or, when the user says so, into this machine.
+installs=yes
 case ${NETKIT_RS_NATIVE:-auto} in
-    1) native=yes ;;
+    1) native=yes installs=no ;;
+    install) native=yes ;;
     0) native=no ;;
-    auto) if [ -z "$(native_missing)" ]; then native=yes; fi ;;
-    *) die "NETKIT_RS_NATIVE is '$NETKIT_RS_NATIVE'; it can be 0, 1 or auto" ;;
+    auto) if [ -z "$(native_missing)" ]; then native=yes installs=no; fi ;;
+    *) die "NETKIT_RS_NATIVE is '$NETKIT_RS_NATIVE'; it can be 0, 1, install or auto" ;;
 esac
 
 if [ "$native" = yes ]; then
@@ -53,6 +57,9 @@ else
     root=$cache/root-$({ echo "$suite"; cat "$checkout/scripts/packages"; } | sha256sum | cut -c1-12)
     state=$root/.netkit-rs
 fi
+
+# The Debian packages of the toolchain, one a line.
+toolchain_packages() { grep -v '^#' "$checkout/scripts/packages" | tr -s ' ' '\n'; }
 
 # The kernel chosen at the first set-up is kept in a file: release and package version, as in
 # "7.3.4+deb13-amd64 7.3.4-1~bpo13+1". A pin has a file of its own, so that switching back and forth is quick.

@@ -21,7 +21,7 @@ kernel_ready() {
 
 # The releases on offer, oldest first: in the archive, or natively those whose headers are installed.
 kernel_releases() {
-    if [ "$native" = yes ]; then
+    if [ "$installs" = no ]; then
         compgen -G "/usr/src/linux-headers-$series.*-$flavour" | sed 's|.*/linux-headers-||'
     else
         inside apt-cache pkgnames "linux-binary-$series." | sed -n 's/^linux-binary-//p'
@@ -37,7 +37,7 @@ choose_kernel() {
     [[ " $offered" == *" $wanted "* ]] ||
         die "kernel $wanted (NETKIT_RS_KERNEL) is not on offer; these are: $offered"
     release=$wanted-$flavour
-    if [ "$native" = yes ]; then
+    if [ "$installs" = no ]; then
         package_version=$(dpkg-query -W -f '${Version}' "linux-headers-$release")
         source_version=$(dpkg-query -W -f '${Version}' "linux-source-$series")
         [ "$package_version" = "$source_version" ] ||
@@ -55,7 +55,7 @@ install_kernel() {
         "linux-source-$series=$package_version" "linux-config-$series=$package_version" \
         "linux-headers-$release=$package_version" "linux-binary-$release=$package_version" \
         "linux-modules-$release=$package_version"
-    inside apt-get clean
+    if [ "$native" != yes ]; then inside apt-get clean; fi
 }
 
 unpack_source() {
@@ -66,19 +66,40 @@ unpack_source() {
     tar -xJf "$root/usr/src/linux-source-$series.tar.xz" -C "$tree/source" --strip-components=1
 }
 
+# objtool and resolve_btfids, as the package linux-kbuild-… brings them: built from this very source. Sets `made`, the
+# targets that make has not to make.
+copy_tools() {
+    local tree=$1 from tool
+    from=$root/usr/lib/linux-kbuild-${release%"-$flavour"}/tools
+    made=()
+    for tool in objtool/objtool.real-x86 bpf/resolve_btfids/resolve_btfids; do
+        [ -x "$from/$tool" ] || continue
+        mkdir -p "$tree/build/tools/${tool%/*}"
+        cp "$from/$tool" "$tree/build/tools/${tool%.real-x86}"
+        made+=(-o "tools/${tool%/*}")
+    done
+}
+
+# Makes what modules are built against, and no more: objtool and resolve_btfids are taken from Debian's package, and of the
+# kernel's Rust crates only the metadata are made (scripts/lib/rustc-for-modules).
 prepare_tree() {
-    local tree headers in_tree id
+    local tree headers in_tree id made make
     tree=$(kernel_tree)
     headers=$root/usr/src/linux-headers-$release
     in_tree=$inside_cache/$trees/$package_version
-    local make=(make -C "$in_tree/source" "O=$in_tree/build" CC=x86_64-linux-gnu-gcc-14 HOSTCC=gcc-14 "KERNELRELEASE=$release")
     cp "$headers/.config" "$headers/Module.symvers" "$headers/vmlinux" "$tree/build/"
-    inside "${make[@]}" olddefconfig
+    copy_tools "$tree"
+    # Run so that make does not start a second make for the build folder, which would not know of -o.
+    make=(make --no-print-directory -C "$in_tree/build" -f "$in_tree/source/Makefile" "KBUILD_OUTPUT=$in_tree/build" "${made[@]}"
+        CC=x86_64-linux-gnu-gcc-14 HOSTCC=gcc-14 "RUSTC=$inside_checkout/scripts/lib/rustc-for-modules" "KERNELRELEASE=$release")
+    if ! inside "${make[@]}" "-j$(nproc)" prepare modules_prepare; then
+        diff "$headers/.config" "$tree/build/.config" || echo "the configuration came out different (above): perhaps the toolchain is not Debian's own"
+        return 1
+    fi
     if ! diff "$headers/.config" "$tree/build/.config"; then
         echo "the toolchain is not the one Debian built this kernel with: its configuration came out different (above)"
         return 1
     fi
-    inside "${make[@]}" "-j$(nproc)" prepare modules_prepare
     # The stamp, last and in one move.
     # shellcheck disable=SC2016 # expanded inside
     id=$(inside bash -c '"$1/scripts/extract-vmlinux" "$2" >/tmp/vmlinux.$$ && readelf -n /tmp/vmlinux.$$; rm -f /tmp/vmlinux.$$' \
@@ -90,16 +111,16 @@ prepare_tree() {
 
 setup_kernel() {
     if ! read_choice || ! [ -r "$(kernel_image)" ]; then
-        if [ "$native" != yes ]; then step package-lists "reading the package lists" inside apt-get update; fi
+        if [ "$installs" = yes ]; then step package-lists "reading the package lists" inside apt-get update; fi
         choose_kernel
-        if [ "$native" != yes ]; then
-            step kernel-packages "installing the packages of kernel $release ($package_version)" install_kernel
+        if [ "$installs" = yes ]; then
+            progress=apt_progress step kernel-packages "installing the packages of kernel $release ($package_version)" install_kernel
         fi
         echo "$release $package_version" >"$choice.part"
         mv "$choice.part" "$choice"
     fi
     kernel_ready && return
-    need_space "$cache" 4000 'the prepared kernel tree'
+    need_space "$cache" 3000 'the prepared kernel tree'
     step kernel-source "unpacking the kernel source" unpack_source
-    step kernel-tree "preparing the kernel tree of $release (about 2 minutes)" prepare_tree
+    progress=make_progress step kernel-tree "preparing the kernel tree of $release (about 250 files)" prepare_tree
 }

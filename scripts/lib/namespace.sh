@@ -10,7 +10,7 @@ private_namespace() {
     if [ "$(id -u)" = 0 ]; then
         private=(unshare --mount --propagation private)
         "${private[@]}" true 2>/dev/null ||
-            die 'root may not make a mount namespace here: run the container with CAP_SYS_ADMIN (docker: --privileged)'
+            die 'root may not make a mount namespace here: run the container with CAP_SYS_ADMIN (docker: --privileged), or, on Debian 13, set NETKIT_RS_NATIVE=install to install the toolchain into it'
         return
     fi
     have newuidmap || die 'the command newuidmap is missing: as root, apt-get install uidmap'

@@ -23,6 +23,20 @@ apt_options() {
         sed -nE '/^Acquire::(http::Proxy|https::Proxy|Check-Valid-Until|Check-Date) /p'
 }
 
+# What dpkg leaves out: what nobody reads here, and what is large and unused (static libraries of LLVM; of rustc's source
+# all but the library). As a root folder that fails is made anew, dpkg need not wait for the disk.
+dpkg_options() {
+    printf '%s\n' force-unsafe-io 'path-exclude=/usr/share/man/*' 'path-exclude=/usr/share/locale/*' \
+        'path-exclude=/usr/lib/llvm-*/lib/*.a' 'path-exclude=/usr/src/rustc-*/*' 'path-include=/usr/src/rustc-*/library/*'
+}
+
+# The keys in a folder of their own: apt takes the files of a folder by their names.
+copy_keys() {
+    rm -rf "$cache/keys"
+    mkdir -p "$cache/keys"
+    cp -L "$(debian_keys)" "$cache/keys/debian-archive-keyring.gpg"
+}
+
 make_root_folder() {
     local part=$root.part mirror options=() line
     # A user's subuids own files within it, so removing it needs the namespace too.
@@ -30,16 +44,19 @@ make_root_folder() {
     rm -rf "$part"
     mkdir -p "$part"
     mirror=$(debian_mirror)
+    copy_keys
     if have apt-config; then
         while IFS= read -r line; do options+=(--aptopt="$line"); done < <(apt_options)
     fi
-    # The backports line is the suite's own line with another suite name.
+    # The options of dpkg come by a hook, not by --dpkgopt, for which mmdebstrap would need Python. The backports line is the
+    # suite's own line with another suite name. With --verbose the log has the lines of apt, which apt_progress counts.
     # shellcheck disable=SC2016 # $1 is the hook's own
-    "${private[@]}" mmdebstrap --mode=root --variant=minbase --skip=cleanup/reproducible --format=directory \
+    "${private[@]}" "${mmdebstrap[@]}" --verbose --mode=root --variant=minbase --skip=cleanup/reproducible --format=directory \
+        --keyring="$cache/keys" \
         "${options[@]}" --aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Retries "3"' \
-        --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+        --setup-hook='mkdir -p "$1/etc/dpkg/dpkg.cfg.d" && echo "'"$(dpkg_options)"'" >"$1/etc/dpkg/dpkg.cfg.d/netkit-rs"' \
         --setup-hook='sed -n "/^deb .* '"$suite"' /{s/ '"$suite"' / '"$suite"'-backports /p;q}" "$1/etc/apt/sources.list" >"$1/etc/apt/sources.list.d/backports.list"; test -s "$1/etc/apt/sources.list.d/backports.list"' \
-        --include="$(grep -v '^#' "$checkout/scripts/packages" | tr -s ' \n' ',' | sed 's/,$//')" \
+        --include="$(toolchain_packages | paste -sd,)" \
         --customize-hook='mkdir -p "$1'"$inside_checkout"'" "$1'"$inside_cache"'"' \
         "$suite" "$part" ${mirror:+"$mirror"}
     mv "$part" "$root"
@@ -48,8 +65,9 @@ make_root_folder() {
 setup_root_folder() {
     # The folder is renamed into place when whole: its being there is the stamp.
     [ -d "$root" ] && return
-    have mmdebstrap ||
-        die 'mmdebstrap is missing: as root, apt-get install mmdebstrap (Debian, Ubuntu); dnf install mmdebstrap (Fedora); pacman -S mmdebstrap (Arch)'
-    need_space "$cache" 8000 'the first set-up'
-    step root-folder "making the Debian 13 root folder with the toolchain (about 2 minutes)" make_root_folder
+    find_mmdebstrap
+    need_space "$cache" 6000 'the first set-up'
+    # shellcheck disable=SC2034  # read by step
+    hint='When a mirror does not answer, name another with NETKIT_RS_MIRROR'
+    progress=apt_progress step root-folder "making the Debian 13 root folder with the toolchain" make_root_folder
 }

@@ -72,6 +72,6 @@ setup_variant() {
     hint='' # that of the root folder is about mirrors
     need_space "$cache" 12000 "the kernel $variant"
     step "kernel-$variant-config" "configuring the kernel $variant" configure_variant
-    step "kernel-$variant" "building the kernel $variant (about 45 minutes on two cores)" build_variant
+    progress=make_progress step "kernel-$variant" "building the kernel $variant (about 45 minutes on two cores)" build_variant
     step "kernel-$variant-install" "installing the kernel $variant" install_variant
 }

@@ -71,6 +71,18 @@ impl Ctx {
         Ok(ns)
     }
 
+    /// The test's namespaces.
+    pub fn spaces(&self) -> Vec<Ns> {
+        self.spaces.borrow().clone()
+    }
+
+    /// How many netkit devices there are in the test's namespaces.
+    pub fn devices(&self) -> Result<usize> {
+        let spaces = self.spaces();
+        let counts = spaces.iter().map(|ns| Ok(netkit::devices(ns)?.len()));
+        counts.sum()
+    }
+
     /// Tells what must come out the same on both drivers.
     pub fn same(&self, label: &str, value: impl Display) {
         let entry = (label.to_owned(), value.to_string());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The two drivers that the suite runs on.
+//! What the suite runs on: two drivers, and devices that went from one to the other.
 
 use std::fmt;
 
@@ -9,6 +9,8 @@ pub enum Driver {
     C,
     /// netkit_rs.ko.
     Rust,
+    /// netkit_rs.ko, with devices that the built-in driver has made.
+    Adopted,
 }
 
 impl fmt::Display for Driver {
@@ -16,6 +18,7 @@ impl fmt::Display for Driver {
         f.pad(match self {
             Driver::C => "c",
             Driver::Rust => "rust",
+            Driver::Adopted => "adopt",
         })
     }
 }

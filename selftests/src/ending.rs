@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The machine ends while the module is loaded and its devices carry traffic: by reboot(2), or by kexec into a kernel
 //! of the same kind. Nobody is left to judge then but whoever reads the serial console (scripts/test-endings).
+//!
+//! Or the module is removed by force first. The kernel is tainted then, so that this machine is of no use for other tests.
 
 use std::ffi::CString;
 use std::fs;
@@ -12,6 +14,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::thread::sleep;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -19,6 +22,8 @@ use anyhow::Context;
 use anyhow::Result;
 use clap::Subcommand;
 use nix::errno::Errno;
+use nix::kmod::delete_module;
+use nix::kmod::DeleteModuleFlags;
 use nix::sys::reboot::reboot;
 use nix::sys::reboot::RebootMode;
 
@@ -31,6 +36,7 @@ use crate::bpf::PRIMARY;
 use crate::check;
 use crate::ctx::HOST4;
 use crate::ctx::POD4;
+use crate::kmsg::Kmsg;
 use crate::module;
 use crate::netkit::Pair;
 use crate::netkit::Spec;
@@ -54,13 +60,20 @@ pub enum Ending {
         #[arg(long)]
         kernel: PathBuf,
     },
+    /// Remove the module by force while it is in use, see that all goes on, and end this machine by reboot(2)
+    Forced {
+        /// Where to write the exit status of the run
+        #[arg(long)]
+        status: PathBuf,
+    },
 }
 
 /// What lives on to the end.
 struct Alive {
-    _pod: Ns,
-    _pair: Pair,
-    _link: Link,
+    host: Ns,
+    pod: Ns,
+    pair: Pair,
+    link: Link,
 }
 
 fn devices(path: &Path, status: &Path) -> Result<Alive> {
@@ -92,9 +105,10 @@ fn devices(path: &Path, status: &Path) -> Result<Alive> {
     sleep(Duration::from_millis(300));
     ensure!(host.stats(pair.primary)?.tx_packets > 100, "no traffic");
     Ok(Alive {
-        _pod: pod,
-        _pair: pair,
-        _link: link,
+        host,
+        pod,
+        pair,
+        link,
     })
 }
 
@@ -151,6 +165,58 @@ fn load_kernel(kernel: &Path) -> Result<()> {
     Errno::result(ret).map(drop).context("kexec_file_load")
 }
 
+/// `rmmod -f`, from a thread that does not come back as long as the livepatch is enabled.
+fn remove_by_force() -> Result<JoinHandle<nix::Result<()>>> {
+    const STAYS: &str = "netkit_rs: forced removal while the livepatch is in use";
+    let mut kmsg = Kmsg::tail()?;
+    let mut told = false;
+    let flags = DeleteModuleFlags::O_NONBLOCK | DeleteModuleFlags::O_TRUNC;
+    let remover = thread::spawn(move || delete_module(c"netkit_rs", flags));
+    check::soon("the module says that it stays", || {
+        told |= kmsg.lines().iter().any(|line| line.contains(STAYS));
+        Ok(told || remover.is_finished())
+    })?;
+    ensure!(told, "the module did not say that it stays");
+    sleep(Duration::from_secs(2));
+    ensure!(!remover.is_finished(), "rmmod -f came back");
+    Ok(remover)
+}
+
+/// The module is removed by force, and stays; with the livepatch disabled it goes, and its devices are the built-in driver's.
+fn removed_by_force(alive: &Alive) -> Result<()> {
+    let remover = remove_by_force()?;
+    let kallsyms = fs::read_to_string("/proc/kallsyms")?;
+    ensure!(kallsyms.contains("[netkit_rs]"), "the code is gone");
+    all_works(alive)?;
+    module::disable()?;
+    check::soon("the module goes", || Ok(remover.is_finished()))?;
+    ensure!(!module::is_loaded(), "the module is still there");
+    all_works(alive)
+}
+
+/// Everything works as before.
+fn all_works(alive: &Alive) -> Result<()> {
+    let (host, pod, pair) = (&alive.host, &alive.pod, &alive.pair);
+    let before = host.stats(pair.primary)?;
+    check::soon("traffic goes on", || {
+        let sent = host.stats(pair.primary)?.since(&before);
+        Ok(sent.tx_packets > 1000 && sent.rx_packets > 1000)
+    })?;
+    check::equal(
+        "the link's device",
+        alive.link.info()?.ifindex,
+        pair.primary,
+    )?;
+    let prog = Prog::returning(NEXT)?;
+    for hook in [PRIMARY, PEER] {
+        let link = Link::create(&prog, pair.primary, hook, Place::default())?;
+        link.detach()?;
+    }
+    let other = Spec::l2().create_as("a", "b", host, pod)?;
+    host.set_mtu(other.primary, 1400)?;
+    Ok(host.del_link(other.primary)?)
+}
+
 pub fn end(ending: &Ending, module: &Path) -> Result<()> {
     let (status, how) = match ending {
         Ending::Reboot { status } => (status, RebootMode::RB_AUTOBOOT),
@@ -158,8 +224,12 @@ pub fn end(ending: &Ending, module: &Path) -> Result<()> {
             load_kernel(kernel)?;
             (status, RebootMode::RB_KEXEC)
         }
+        Ending::Forced { status } => (status, RebootMode::RB_AUTOBOOT),
     };
-    let _alive = devices(module, status)?;
+    let alive = devices(module, status)?;
+    if matches!(ending, Ending::Forced { .. }) {
+        removed_by_force(&alive)?;
+    }
     fs::write(status, "0\n").context("the status")?;
     nix::unistd::sync();
     reboot(how).map(|never| match never {}).context("reboot(2)")

@@ -5,6 +5,7 @@
 //! (`make test` boots one). What passes on C and fails on ours is a defect of ours;
 //! what fails on C is a wrong test.
 
+mod adopted;
 mod afxdp;
 mod bpf;
 mod check;
@@ -26,6 +27,7 @@ mod nl;
 mod races;
 mod runner;
 mod suite;
+mod takeover;
 mod tests;
 mod traffic;
 mod uring;
@@ -69,6 +71,10 @@ struct Options {
     /// Leave out the tests whose name contains this text (repeat for more)
     #[arg(long, value_name = "TEXT")]
     skip: Vec<String>,
+    /// On ours, have each device made by the built-in driver and taken over; otherwise a part of the suite is run in this way,
+    /// after all of it was run on both drivers
+    #[arg(long)]
+    adopted: bool,
     /// Name the tests and stop
     #[arg(long)]
     list: bool,
@@ -183,6 +189,7 @@ fn run(options: &Options) -> Result<bool> {
     tests.extend(faults::tests());
     tests.extend(races::tests());
     tests.extend(lifecycle::tests());
+    tests.extend(takeover::tests());
     tests.extend(plan.tests()?);
     if !options.fuzz_long {
         tests.extend(fuzz.tests());
@@ -226,8 +233,14 @@ fn run(options: &Options) -> Result<bool> {
             suite.save_golden(path)?;
         }
     }
-    if options.driver != Drivers::C {
+    if options.driver != Drivers::C && options.adopted {
+        suite.on_adopted(&tests, &settings)?;
+    } else if options.driver != Drivers::C {
         suite.on_rust(&tests, &settings)?;
+        if options.driver == Drivers::Both {
+            tests.retain(adopted::in_brief);
+            suite.on_adopted(&tests, &settings)?;
+        }
     }
     show_shortest(&plan, &fuzz, &suite, &settings)?;
     if suite.not_run > 0 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Loading and unloading netkit_rs.ko, as the command `netkit-rs` does it; and the
-//! bare system call, for tests that want the kernel's own answer at once.
+//! Loading and unloading netkit_rs.ko, as the command `netkit-rs` does it; the bare system call, for tests that want
+//! the kernel's own answer at once; and the module's parameters.
 
 use std::fs;
 use std::fs::File;
@@ -15,13 +15,10 @@ use nix::kmod::ModuleInitFlags;
 pub use netkit_rs::module::is_present as is_loaded;
 pub use netkit_rs::module::load;
 pub use netkit_rs::module::references;
+pub use netkit_rs::module::unload;
 pub use netkit_rs::module::PATCH;
 
 use crate::check;
-
-pub fn unload() -> Result<()> {
-    netkit_rs::module::unload(|_| {}).map(drop)
-}
 
 /// Hands the file to the kernel and waits for nothing.
 pub fn insert(path: &Path) -> Result<(), Errno> {
@@ -37,4 +34,43 @@ pub fn wait_loaded() -> Result<()> {
         let text = fs::read_to_string(&transition).context(transition.clone())?;
         Ok(text.trim() == "0")
     })
+}
+
+const PARAMETERS: &str = "/sys/module/netkit_rs/parameters";
+
+fn parameter(name: &str) -> Result<String> {
+    let path = format!("{PARAMETERS}/{name}");
+    let text = fs::read_to_string(&path).context(path)?;
+    Ok(text.trim().to_owned())
+}
+
+/// How many netkit devices of all namespaces have the module's operations at this moment.
+pub fn devices() -> Result<usize> {
+    parameter("devices")?.parse().context("not a number")
+}
+
+/// Whose the devices are: `on`, `off` or `incomplete`.
+pub fn takeover() -> Result<String> {
+    parameter("takeover")
+}
+
+/// Writes to `takeover`: 1 takes all devices over, 0 hands all of them back.
+pub fn set_takeover(text: &str) -> Result<(), Errno> {
+    fs::write(format!("{PARAMETERS}/takeover"), text)
+        .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
+}
+
+pub fn take_over() -> Result<()> {
+    set_takeover("1").context("taking the devices over")
+}
+
+pub fn hand_back() -> Result<()> {
+    set_takeover("0").context("handing the devices back")
+}
+
+/// Switches the livepatch off and waits for the end of its transition; the module stays in.
+pub fn disable() -> Result<()> {
+    let enabled = format!("{PATCH}/enabled");
+    fs::write(&enabled, "0").context(enabled)?;
+    check::soon("the livepatch is off", || Ok(!Path::new(PATCH).exists()))
 }

@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd;
 
 use anyhow::Result;
 
+use crate::adopted;
 use crate::netns::Ns;
 use crate::nl::attr::Attr;
 use crate::nl::attr::Attrs;
@@ -169,7 +170,7 @@ impl Spec {
         let data = (!data.bytes().is_empty()).then_some(&data);
         let mut attrs = self.link.clone();
         attrs.append(&linkinfo(KIND, data));
-        ns.new_link(&ifinfomsg(self.index, 0, 0), &attrs)
+        adopted::create(|| ns.new_link(&ifinfomsg(self.index, 0, 0), &attrs))
     }
 
     /// Creates nk0 in `host` and its peer nk1 in `pod`.

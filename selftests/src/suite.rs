@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! One run over all tests: the C driver first, then ours, then what only ours has.
+//! One run over all tests: the C driver first, then ours, then what only ours has; and on devices that were taken over.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::Context;
 use anyhow::Result;
 
+use crate::adopted;
 use crate::driver::Driver;
 use crate::module;
 use crate::runner;
@@ -54,23 +55,8 @@ impl Suite {
 
     pub fn on_rust(&mut self, tests: &[Test], settings: &Settings) -> Result<()> {
         let both = tests.iter().filter(|test| test.needs == Needs::AnyDriver);
-        let mut both = both.peekable();
-        if both.peek().is_some() {
-            let start = Instant::now();
-            if let Err(error) = module::load(&settings.module) {
-                self.line("FAIL", Driver::Rust, &format!("module::load: {error:#}"));
-                self.failed += 1;
-                return Ok(());
-            }
-            println!("# loaded in {} ms", start.elapsed().as_millis());
-            for test in both {
-                self.one(test, Driver::Rust, settings)?;
-            }
-            if let Err(error) = module::unload() {
-                self.line("FAIL", Driver::Rust, &format!("module::unload: {error:#}"));
-                self.failed += 1;
-                return Ok(());
-            }
+        if !self.loaded(&both.collect::<Vec<_>>(), Driver::Rust, settings)? {
+            return Ok(());
         }
         for test in tests.iter().filter(|test| test.needs != Needs::AnyDriver) {
             self.one(test, Driver::Rust, settings)?;
@@ -80,6 +66,44 @@ impl Suite {
             }
         }
         Ok(())
+    }
+
+    /// The tests that the built-in driver can run, on devices that it has made and the module has taken over.
+    pub fn on_adopted(&mut self, tests: &[Test], settings: &Settings) -> Result<()> {
+        let mut suited = Vec::new();
+        for test in tests.iter().filter(|test| test.needs == Needs::AnyDriver) {
+            match adopted::unsuited(test) {
+                Some(why) => self.line("skip", Driver::Adopted, &format!("{}: {why}", test.name)),
+                None => suited.push(test),
+            }
+        }
+        adopted::set(true);
+        let outcome = self.loaded(&suited, Driver::Adopted, settings);
+        adopted::set(false);
+        outcome.map(drop)
+    }
+
+    /// Runs tests with the module loaded; answers whether it could be loaded and unloaded.
+    fn loaded(&mut self, tests: &[&Test], driver: Driver, settings: &Settings) -> Result<bool> {
+        if tests.is_empty() {
+            return Ok(true);
+        }
+        let start = Instant::now();
+        if let Err(error) = module::load(&settings.module) {
+            self.line("FAIL", driver, &format!("module::load: {error:#}"));
+            self.failed += 1;
+            return Ok(false);
+        }
+        println!("# loaded in {} ms", start.elapsed().as_millis());
+        for test in tests {
+            self.one(test, driver, settings)?;
+        }
+        if let Err(error) = module::unload() {
+            self.line("FAIL", driver, &format!("module::unload: {error:#}"));
+            self.failed += 1;
+            return Ok(false);
+        }
+        Ok(true)
     }
 
     fn one(&mut self, test: &Test, driver: Driver, settings: &Settings) -> Result<()> {

@@ -171,11 +171,11 @@ pub(crate) trait Livepatch: Sized + Send + Sync + 'static {
     /// Every task runs the patch's functions, for the last time (`klp_callbacks::pre_unpatch`). As [`Self::patched`].
     fn unpatching();
 
-    /// Another livepatch is about to be loaded. A cumulative one takes the place of this patch without
-    /// [`Self::unpatching`].
+    /// Another livepatch is about to be loaded, or takes the place of this one, in whole or in part. A cumulative one does so
+    /// without [`Self::unpatching`]. May be told again.
     fn another_comes();
 
-    /// The other livepatch is in, or out again, and this patch stays.
+    /// The other livepatch is in, or out again, and all of this patch is in force. May be told again.
     fn stays();
 }
 
@@ -193,6 +193,12 @@ impl<T: Livepatch> Callbacks<T> {
     ///
     /// None: `klp_complete_transition()` passes the patch's object, which is not looked at.
     unsafe extern "C" fn post_patch(_object: *mut bindings::klp_object) {
+        // `klp_mutex` is held, so that no other patch is in transition or comes to be.
+        if others::is_one_coming() {
+            T::another_comes();
+        } else {
+            T::stays();
+        }
         T::patched();
     }
 
@@ -234,15 +240,18 @@ impl<T: Livepatch> kernel::Module for Live<T> {
 }
 
 impl<T: Livepatch> Drop for Live<T> {
-    /// With the patch enabled the kernel unloads the module by force only (`rmmod -f`). Tasks are inside its functions then:
-    /// they have to stay, so this does not return.
+    /// The livepatch core holds a reference to the module as long as tasks may be inside its functions, and for good once a
+    /// transition was forced. Only `rmmod -f` gets here before: then the module has to stay.
     fn drop(&mut self) {
-        if !others::is_enabled(T::patch()) {
-            return;
-        }
-        pr_emerg!("forced removal while the livepatch is enabled: the module stays\n");
-        loop {
-            fsleep(Delta::from_secs(1000));
+        let mut told = false;
+        // SAFETY: `__this_module` is this module; `module_refcount()` reads its `refcnt`. It is negative once the module cannot
+        // be used any more (`try_release_module_ref()`).
+        while unsafe { bindings::module_refcount(&raw mut bindings::__this_module) } > 0 {
+            if !told {
+                pr_emerg!("forced removal while the livepatch is in use: the module stays until it is disabled\n");
+                told = true;
+            }
+            fsleep(Delta::from_secs(1));
         }
     }
 }

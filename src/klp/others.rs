@@ -24,7 +24,7 @@ use kernel::{
     error::to_result,
     ffi::{c_int, c_ulong},
     prelude::*,
-    sync::atomic::{Atomic, Full}, //
+    sync::atomic::{Atomic, Full, Relaxed}, //
 };
 
 /// `klp_mutex`, held until the guard is dropped.
@@ -45,37 +45,76 @@ impl Drop for Core {
     }
 }
 
-/// Whether the patch is enabled, in transition or not.
-pub(super) fn is_enabled(patch: &'static AnyPatch) -> bool {
-    let _core = Core::lock();
-    // SAFETY: The patch is static, and `klp_mutex` protects the field.
-    unsafe { (*patch.as_ptr()).enabled }
-}
-
-/// Whether the patch is enabled and no cumulative one is about to take its place.
-fn stays(patch: &'static AnyPatch) -> bool {
+/// Whether the patch is enabled, and no later one takes its place: a cumulative one, or one that replaces a function that the
+/// patch replaces (`klp_ftrace_handler()` takes the latest).
+fn is_in_force(patch: &'static AnyPatch) -> bool {
     let _core = Core::lock();
     let patch = patch.as_ptr();
     // SAFETY: The patch is static. `klp_mutex` protects `enabled` and `klp_patches`; an enabled patch is on that list, the
     // entries of which are the `list` members of patches, in the order in which they came.
     unsafe {
-        if !(*patch).enabled {
-            return false;
-        }
-        let mut entry = (*patch).list.next;
-        while !ptr::eq(entry, &raw const bindings::klp_patches) {
-            if (*container_of!(entry, bindings::klp_patch, list)).replace {
-                return false;
-            }
-            entry = (*entry).next;
-        }
+        (*patch).enabled
+            && entries(&raw mut (*patch).list, &raw mut bindings::klp_patches).all(|entry| {
+                let other = container_of!(entry, bindings::klp_patch, list);
+                !(*other).replace
+                    && !functions(other).any(|func| functions(patch).any(|own| own == func))
+            })
     }
-    true
 }
 
-/// The livepatch module that is between its coming and the end of its initialisation, as an address; 0 if none is.
-/// Of several the last one: it decides.
-static COMING: Atomic<usize> = Atomic::new(0);
+/// The functions of vmlinux that a patch replaces, as addresses.
+///
+/// # Safety
+///
+/// The patch must be on `klp_patches`, and `klp_mutex` held while the iterator is used.
+unsafe fn functions(patch: *mut bindings::klp_patch) -> impl Iterator<Item = usize> {
+    // SAFETY: By the function's safety requirement the lists do not change (`klp_add_object_nops()` and its like run under
+    // `klp_mutex`). The entries are the `node` members of objects, and of functions; an object without a name is vmlinux.
+    unsafe {
+        let objects = &raw mut (*patch).obj_list;
+        entries(objects, objects)
+            .map(|entry| container_of!(entry, bindings::klp_object, node))
+            .filter(|object| (**object).name.is_null())
+            .flat_map(|object| {
+                let funcs = &raw mut (*object).func_list;
+                entries(funcs, funcs)
+            })
+            .map(|entry| (*container_of!(entry, bindings::klp_func, node)).old_func as usize)
+    }
+}
+
+/// The entries of a list behind `from`, to its end, which is `head`.
+///
+/// # Safety
+///
+/// `from` must be on the list, and the list not change while the iterator is used.
+unsafe fn entries(
+    from: *mut bindings::list_head,
+    head: *mut bindings::list_head,
+) -> impl Iterator<Item = *mut bindings::list_head> {
+    let mut entry = from;
+    core::iter::from_fn(move || {
+        // SAFETY: By the function's safety requirement.
+        entry = unsafe { (*entry).next };
+        (!ptr::eq(entry, head)).then_some(entry)
+    })
+}
+
+/// The livepatch modules that are between their coming and the end of their initialisation, as addresses. (The ninth at a time
+/// is overlooked until its initialisation is over.)
+static COMING: [Atomic<usize>; 8] = [const { Atomic::new(0) }; 8];
+
+/// Whether another livepatch is coming.
+pub(super) fn is_one_coming() -> bool {
+    COMING.iter().any(|slot| slot.load(Relaxed) != 0)
+}
+
+/// Puts `new` where `old` is. Fully ordered.
+fn exchange_coming(old: usize, new: usize) {
+    let _full = COMING
+        .iter()
+        .any(|slot| slot.cmpxchg(old, new, Full).is_ok());
+}
 
 /// The registration of a module notifier for a livepatch. There is one per module.
 ///
@@ -126,24 +165,15 @@ impl<T: Livepatch> Registration<T> {
 
     fn changed(event: u32, module: usize) {
         match event {
-            bindings::module_state_MODULE_STATE_COMING => {
-                COMING.xchg(module, Full);
-                T::another_comes();
-            }
+            bindings::module_state_MODULE_STATE_COMING => exchange_coming(0, module),
             bindings::module_state_MODULE_STATE_LIVE
-            | bindings::module_state_MODULE_STATE_GOING => {
-                // One that is in already goes while another one comes: the latter decides.
-                if COMING
-                    .cmpxchg(module, 0, Full)
-                    .is_err_and(|coming| coming != 0)
-                {
-                    return;
-                }
-                if stays(T::patch()) {
-                    T::stays();
-                }
-            }
-            _ => {}
+            | bindings::module_state_MODULE_STATE_GOING => exchange_coming(module, 0),
+            _ => return,
+        }
+        if !is_one_coming() && is_in_force(T::patch()) {
+            T::stays();
+        } else {
+            T::another_comes();
         }
     }
 }

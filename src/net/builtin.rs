@@ -22,7 +22,8 @@ use kernel::prelude::*;
 ///
 /// The four tables must be those of one driver of vmlinux. Each of its devices must have a private area that is a
 /// valid `Self::Private`, peer included, and `tstats` from registration on. The built-in driver must treat devices that
-/// `Self` has created as its own.
+/// `Self` has created as its own. `takeover()` must always return the same static. `validate`, `iflink`, `set_rx_headroom` and
+/// `stats` must not sleep: C calls them with no lock that a takeover could wait for.
 pub(crate) unsafe trait BuiltIn: LinkDriver + QueueDriver {
     /// The link type (`struct rtnl_link_ops`), which stays registered. Writable.
     fn link_ops() -> *mut bindings::rtnl_link_ops;

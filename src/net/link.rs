@@ -10,7 +10,7 @@ use super::{
     extack::ExtAck,
     namespace::Net,
     netlink::{Message, Table, IFLA_COUNT},
-    new_device::NewDevice,
+    new_device::{NewDevice, Registered},
     ops::Driver,
     rtnl::Rtnl,
     setup::Setup, //
@@ -49,13 +49,13 @@ pub(crate) trait LinkDriver: Driver {
     /// Checks the attributes of a request that the policies cannot.
     fn validate(attrs: &Table<'_>) -> Result;
 
-    /// Creates a device: registers `dev`, and whatever belongs to it. On an error everything is as it was.
-    fn newlink(
-        dev: NewDevice<'_, Self>,
+    /// Creates a device: registers `dev`, which is returned, and whatever belongs to it. On an error everything is as it was.
+    fn newlink<'a>(
+        dev: NewDevice<'a, Self>,
         request: &Request<'_>,
         extack: &mut ExtAck,
-        rtnl: &Rtnl,
-    ) -> Result;
+        rtnl: &'a Rtnl,
+    ) -> Result<Registered<'a, Self>>;
 
     /// Changes a device as `data` says. On an error nothing that comes before it is undone, as in C.
     fn changelink(dev: &Device<Self>, data: &Table<'_>, extack: &mut ExtAck, rtnl: &Rtnl)
@@ -280,8 +280,15 @@ impl<T: BuiltIn> Adapter<T> {
             data: unsafe { Self::data(params.data) },
         };
         // SAFETY: By the function's safety requirement.
-        let dev = unsafe { NewDevice::from_rtnetlink(dev) };
-        from_result(|| T::newlink(dev, &request, &mut extack, &rtnl).map(|()| 0))
+        let new = unsafe { NewDevice::from_rtnetlink(dev) };
+        from_result(|| {
+            let registered = T::newlink(new, &request, &mut extack, &rtnl)?;
+            if !ptr::eq(registered.as_ptr(), dev) {
+                return Err(EINVAL);
+            }
+            registered.keep();
+            Ok(0)
+        })
     }
 
     /// # Safety

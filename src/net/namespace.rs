@@ -9,9 +9,9 @@ use super::{
     rtnl::Rtnl, //
 };
 use crate::bindings;
-use core::{
-    ops::Deref,
-    ptr::{self, NonNull}, //
+use core::ptr::{
+    self,
+    NonNull, //
 };
 use kernel::{
     container_of,
@@ -60,6 +60,24 @@ impl Net {
         unsafe { NetDevice::from_raw_opt(dev) }
     }
 
+    /// The namespace behind this one on the list, or the first one.
+    ///
+    /// Takes `net_rwsem`, which nests inside RTNL, and nothing inside it: event handlers take it with instance locks of
+    /// devices held (`wext_netdev_notifier_call()`).
+    fn after<'a>(net: Option<&'a Self>, _rtnl: &'a Rtnl) -> Option<&'a Self> {
+        let _list = NetList::read();
+        let head = &raw mut bindings::net_namespace_list;
+        // SAFETY: `net_rwsem` is held for reading: the list does not change. A namespace that has left it meanwhile
+        // (`list_del_rcu()`) still points at the next one. None is freed while RTNL is held: before that, `cleanup_net()`
+        // takes it in `default_device_exit_batch()`.
+        unsafe {
+            let entry = net.map_or(head, |net| &raw mut (*net.as_ptr()).list);
+            let entry = (*entry).next;
+            (!ptr::eq(entry, head))
+                .then(|| Self::from_raw(container_of!(entry, bindings::net, list)))
+        }
+    }
+
     /// The first device here with this index or a larger one (`for_each_netdev_dump()`).
     fn device_from<'a>(&self, ifindex: c_ulong, _rtnl: &'a Rtnl) -> Option<&'a NetDevice> {
         let mut index = ifindex;
@@ -87,7 +105,7 @@ pub(crate) fn with_current<R>(f: impl FnOnce(&Net) -> R) -> R {
     f(unsafe { Net::from_raw(net) })
 }
 
-/// A reference on a namespace (`get_net()`), which keeps it from being torn down.
+/// A reference on a namespace (`get_net()`), which keeps it from being torn down, and on the list of namespaces.
 ///
 /// # Invariants
 ///
@@ -95,42 +113,11 @@ pub(crate) fn with_current<R>(f: impl FnOnce(&Net) -> R) -> R {
 struct NetRef(NonNull<bindings::net>);
 
 impl NetRef {
-    /// The next namespace on the list after this one, or the first one, that is not about to be torn down.
-    ///
-    /// Takes `net_rwsem`, which nests inside RTNL, and nothing inside it: event handlers take it with instance locks of
-    /// devices held (`wext_netdev_notifier_call()`).
-    fn after(net: Option<&Self>, _rtnl: &Rtnl) -> Option<Self> {
-        let _list = NetList::read();
-        let head = &raw mut bindings::net_namespace_list;
-        let mut entry = match net {
-            // SAFETY: By the type invariant the namespace has users, so that it is on the list.
-            Some(net) => unsafe { &raw mut (*net.0.as_ptr()).list },
-            None => head,
-        };
-        loop {
-            // SAFETY: `net_rwsem` is held for reading: the list does not change.
-            entry = unsafe { (*entry).next };
-            if ptr::eq(entry, head) {
-                return None;
-            }
-            // SAFETY: The entries of the list are the `list` members of namespaces, which are freed after they left it.
-            let net = unsafe {
-                bindings::netkit_rs_maybe_get_net(container_of!(entry, bindings::net, list))
-            };
-            if let Some(net) = NonNull::new(net) {
-                // INVARIANT: `maybe_get_net()` took the reference.
-                return Some(Self(net));
-            }
-        }
-    }
-}
-
-impl Deref for NetRef {
-    type Target = Net;
-
-    fn deref(&self) -> &Net {
-        // SAFETY: By the type invariant the namespace is valid.
-        unsafe { Net::from_raw(self.0.as_ptr()) }
+    /// `maybe_get_net()`: none for a namespace that nobody uses any more.
+    fn get(net: &Net) -> Option<Self> {
+        // SAFETY: The namespace is valid; `maybe_get_net()` takes a reference if there are others.
+        // INVARIANT: Taken just now.
+        NonNull::new(unsafe { bindings::netkit_rs_maybe_get_net(net.as_ptr()) }).map(Self)
     }
 }
 
@@ -141,49 +128,60 @@ impl Drop for NetRef {
     }
 }
 
-/// A walk of the devices of all namespaces, in order of their indexes, that may let go of RTNL in between.
+/// A walk of the devices of all namespaces on the list, that may let go of RTNL in between.
 ///
-/// A device is left out if its namespace is about to be torn down, if it comes later, or if it moves between namespaces
-/// meanwhile.
+/// Not met are devices that come while it goes on, or that move meanwhile to a namespace that was walked already, and those of
+/// namespaces that have left the list: `cleanup_net()` is about to delete them.
 pub(crate) struct AllDevices {
-    net: Option<NetRef>,
-    /// The index to go on from.
-    next: c_ulong,
+    /// Where the walk goes on, and the index to go on from. None: at the beginning.
+    at: Option<(NetRef, c_ulong)>,
 }
 
 impl AllDevices {
     pub(crate) fn new() -> Self {
-        Self { net: None, next: 0 }
+        Self { at: None }
     }
 
-    /// Calls `f` for the next devices, `count` at most. Whether there may be more.
+    /// Calls `f` for the next devices, so many that they cost as much as `count` of one namespace; for a few more if the namespace
+    /// that was come to could not be found again. Whether there may be more.
     pub(crate) fn visit(
         &mut self,
         count: usize,
         rtnl: &Rtnl,
         mut f: impl FnMut(&NetDevice),
     ) -> bool {
-        for _ in 0..count {
-            match self.next(rtnl) {
-                Some(dev) => f(dev),
-                None => return false,
-            }
-        }
-        true
-    }
-
-    fn next<'a>(&mut self, rtnl: &'a Rtnl) -> Option<&'a NetDevice> {
+        let resumed = self.at.take();
+        let mut current = resumed.as_ref().map(|(net, next)| {
+            // SAFETY: By the type invariant of `NetRef`.
+            (unsafe { Net::from_raw(net.0.as_ptr()) }, *next)
+        });
+        // Finding that a namespace has no more devices, and the next one, takes about as long as twelve devices.
+        const NAMESPACE: usize = 12;
+        let mut left = count;
         loop {
-            let found = self
-                .net
-                .as_ref()
-                .and_then(|net| net.device_from(self.next, rtnl));
-            if let Some(dev) = found {
-                self.next = (dev.ifindex() as c_ulong).wrapping_add(1);
-                return Some(dev);
+            let Some((net, next)) = current.or_else(|| Some((Net::after(None, rtnl)?, 0))) else {
+                return false;
+            };
+            if left == 0 {
+                self.at = NetRef::get(net).map(|net| (net, next));
+                if self.at.is_some() {
+                    return true;
+                }
             }
-            self.net = Some(NetRef::after(self.net.as_ref(), rtnl)?);
-            self.next = 0;
+            current = match net.device_from(next, rtnl) {
+                Some(dev) => {
+                    f(dev);
+                    left = left.saturating_sub(1);
+                    Some((net, (dev.ifindex() as c_ulong).wrapping_add(1)))
+                }
+                None => match Net::after(Some(net), rtnl) {
+                    Some(net) => {
+                        left = left.saturating_sub(NAMESPACE);
+                        Some((net, 0))
+                    }
+                    None => return false,
+                },
+            };
         }
     }
 }

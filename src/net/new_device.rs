@@ -130,10 +130,7 @@ impl<'a, T: BuiltIn> NewDevice<'a, T> {
         to_result(unsafe { bindings::register_netdevice(self.as_ptr()) })?;
         let this = ManuallyDrop::new(self);
         // INVARIANT: The device was registered just now.
-        Ok(Registered {
-            dev: this.dev,
-            owned: this.owned,
-        })
+        Ok(Registered(this.dev))
     }
 }
 
@@ -174,16 +171,13 @@ impl<T: Driver> Drop for NewDevice<'_, T> {
     }
 }
 
-/// A device that was just registered. If it is the driver's own and dropped, it is unregistered again.
+/// A device that was just registered. If it is dropped, it is unregistered again.
 ///
 /// # Invariants
 ///
 /// The pointer is a registered device of `T`; RTNL is held since it was registered.
 #[must_use = "a device that nobody keeps is unregistered"]
-pub(crate) struct Registered<'a, T: Driver> {
-    dev: &'a Device<T>,
-    owned: bool,
-}
+pub(crate) struct Registered<'a, T: Driver>(&'a Device<T>);
 
 impl<'a, T: Driver> Registered<'a, T> {
     /// Tells the world about a device that rtnetlink does not know of (`rtnl_configure_link()`).
@@ -196,7 +190,7 @@ impl<'a, T: Driver> Registered<'a, T> {
 
     /// The device stays.
     pub(crate) fn keep(self) -> &'a Device<T> {
-        ManuallyDrop::new(self).dev
+        ManuallyDrop::new(self).0
     }
 }
 
@@ -204,15 +198,14 @@ impl<T: Driver> Deref for Registered<'_, T> {
     type Target = Device<T>;
 
     fn deref(&self) -> &Device<T> {
-        self.dev
+        self.0
     }
 }
 
 impl<T: Driver> Drop for Registered<'_, T> {
     fn drop(&mut self) {
-        if self.owned {
-            // SAFETY: The device is registered, and RTNL held; it is freed once RTNL is released.
-            unsafe { bindings::unregister_netdevice_queue(self.as_ptr(), ptr::null_mut()) };
-        }
+        // SAFETY: The device is registered, and RTNL held; it is freed once RTNL is released. If it is rtnetlink's, that calls
+        // `free_netdev()`, which leaves a device that is being unregistered to be freed then.
+        unsafe { bindings::unregister_netdevice_queue(self.as_ptr(), ptr::null_mut()) };
     }
 }

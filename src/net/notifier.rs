@@ -6,6 +6,7 @@
 
 use super::{
     device::NetDevice,
+    queue::Locked,
     rtnl::Rtnl, //
 };
 use crate::bindings;
@@ -18,7 +19,7 @@ use kernel::ffi::{c_int, c_ulong};
 /// Who is told.
 pub(crate) trait Listener: 'static {
     /// `dev` is registered, or has moved to this namespace (`NETDEV_REGISTER`).
-    fn register(dev: &NetDevice, rtnl: &Rtnl);
+    fn register(dev: &NetDevice, locked: &Locked<'_>, rtnl: &Rtnl);
 
     /// `dev` is being unregistered, or leaves its namespace (`NETDEV_UNREGISTER`).
     fn unregister(dev: &NetDevice, rtnl: &Rtnl);
@@ -37,16 +38,17 @@ impl<T: Listener> Adapter<T> {
         event: c_ulong,
         info: *mut c_void,
     ) -> c_int {
-        let told = match event as u32 {
-            bindings::netdev_cmd_NETDEV_REGISTER => T::register,
-            bindings::netdev_cmd_NETDEV_UNREGISTER => T::unregister,
-            _ => return bindings::NOTIFY_DONE as c_int,
-        };
         let info: *mut bindings::netdev_notifier_info = info.cast();
         // SAFETY: By the function's safety requirement.
         let (dev, rtnl) = unsafe { (NetDevice::from_raw_opt((*info).dev), Rtnl::assume()) };
-        if let Some(dev) = dev {
-            told(dev, &rtnl);
+        match (event as u32, dev) {
+            (bindings::netdev_cmd_NETDEV_REGISTER, Some(dev)) => {
+                // SAFETY: By the function's safety requirement: `register_netdevice()` and `__dev_change_net_namespace()`
+                // call `netdev_lock_ops()` before.
+                T::register(dev, &unsafe { Locked::assume(dev) }, &rtnl);
+            }
+            (bindings::netdev_cmd_NETDEV_UNREGISTER, Some(dev)) => T::unregister(dev, &rtnl),
+            _ => {}
         }
         bindings::NOTIFY_DONE as c_int
     }

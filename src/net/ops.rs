@@ -168,8 +168,8 @@ impl<T: BuiltIn> Adapter<T> {
         // of its own.
         let err = unsafe { (*T::netdev_ops()).ndo_init.map_or(0, |init| init(dev)) };
         if err == 0 {
-            // SAFETY: By the function's safety requirement.
-            T::takeover().count_in(&unsafe { Rtnl::assume() });
+            // SAFETY: By the function's safety requirement. This is the `ndo_init` of `T`, which succeeds.
+            unsafe { T::takeover().initialised(&Rtnl::assume()) };
         }
         err
     }

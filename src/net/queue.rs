@@ -76,6 +76,12 @@ impl NetDevice {
         LockGuard(self)
     }
 
+    /// Takes the instance lock if nobody holds it (`mutex_trylock()`).
+    pub(super) fn try_lock(&self) -> Option<LockGuard<'_>> {
+        // SAFETY: By the type invariant the device is valid; the guard releases the mutex `dev->lock` if it was taken.
+        unsafe { bindings::netkit_rs_netdev_trylock(self.as_ptr()) }.then_some(LockGuard(self))
+    }
+
     /// Takes the instance lock if the device's operations run under it (`netdev_lock_ops()`).
     fn lock_ops(&self) -> OpsLockGuard<'_> {
         // SAFETY: By the type invariant the device is valid; `netdev_lock_ops()` takes the mutex `dev->lock` if the
@@ -111,6 +117,25 @@ impl Drop for OpsLockGuard<'_> {
 ///
 /// They are, while the value exists.
 pub(crate) struct Locked<'a>(PhantomData<&'a NetDevice>);
+
+impl<'a> Locked<'a> {
+    /// The evidence inside a callback that is called under the instance lock of `dev`, if its operations run under it.
+    ///
+    /// # Safety
+    ///
+    /// That must be so.
+    pub(super) unsafe fn assume(_dev: &'a NetDevice) -> Self {
+        // INVARIANT: By the function's safety requirement.
+        Self(PhantomData)
+    }
+}
+
+impl<'a> From<&'a LockGuard<'_>> for Locked<'a> {
+    fn from(_guard: &'a LockGuard<'_>) -> Self {
+        // INVARIANT: The guard outlives the value.
+        Self(PhantomData)
+    }
+}
 
 /// A receive queue of a device.
 ///

@@ -60,8 +60,8 @@ unsafe impl ReadSide for Entered {}
 /// `struct net_device __rcu *`: the other device of a pair, or none. All zeroes is none.
 ///
 /// Readers use it under RCU or RTNL; it is changed under RTNL. As in C it holds no reference to the device. It cannot dangle
-/// all the same: two devices are paired and parted together, and at the latest their `ndo_uninit` parts them
-/// ([`part`](RcuDevice::part)), after which the core waits for readers before it frees anything.
+/// all the same. Two devices are paired and parted together: by `T` at the latest in `ndo_uninit`, by the built-in driver in
+/// `dellink`, without which it never unregisters a pair. After that the core waits for readers before it frees anything.
 ///
 /// # Invariants
 ///
@@ -75,7 +75,11 @@ unsafe impl<T> Zeroable for RcuDevice<T> {}
 unsafe impl<T> Sync for RcuDevice<T> {}
 
 /// A private area that has a place for the other device of the pair.
-pub(crate) trait HasPeer<T> {
+///
+/// # Safety
+///
+/// `peer()` must always return the same field of `self`.
+pub(crate) unsafe trait HasPeer<T> {
     fn peer(&self) -> &RcuDevice<T>;
 }
 
@@ -115,9 +119,8 @@ impl<T: Driver> RcuDevice<T> {
     }
 }
 
-/// Makes two devices a pair that were registered just now, and keeps them.
-pub(crate) fn pair<'a, T: Driver>(one: Registered<'a, T>, two: Registered<'a, T>, rtnl: &Rtnl) {
-    let (one, two) = (one.keep(), two.keep());
+/// Makes two devices a pair that were registered just now.
+pub(crate) fn pair<T: Driver>(one: &Registered<'_, T>, two: &Registered<'_, T>, rtnl: &Rtnl) {
     // SAFETY: By the invariant of `Registered` both are registered, and since then RTNL is held: neither has a peer yet.
     // INVARIANT: Each points at the other.
     unsafe {

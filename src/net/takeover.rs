@@ -10,21 +10,22 @@
 //! | most operations of a device, link type | holds RTNL |
 //! | `get_drvinfo`, `ndo_queue_create` | holds the device's instance lock |
 //! | `ndo_start_xmit` and others under RCU | nothing: old and new functions work on the same device at the same time |
-//! | anything that is still in the module's functions | `finish()` waits for it before the module goes |
+//! | anything that is still in the module's functions | [`Takeover::finish`] waits for it before the module goes |
 //!
 //! RTNL is held for a batch of devices at a time, so the two drivers are mixed for a while. Three rules make sure that
 //! no device is left out: the link type changes hands in the first batch, so that new devices are right from the
 //! start; a device that moves to another namespace changes hands then ([`Takeover::registered`]); and each device that
-//! the module has is counted.
+//! the module has is counted, so that [`Takeover::finish`] knows when none is left.
 //!
 //! C headers: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h),
 //! [`include/net/rtnetlink.h`](srctree/include/net/rtnetlink.h)
 
 use super::{
-    builtin::BuiltIn,
+    builtin::{self, BuiltIn},
     device::{Device, NetDevice},
     link,
     namespace::AllDevices,
+    queue::Locked,
     rtnl::{Rtnl, RtnlGuard}, //
 };
 use crate::bindings;
@@ -39,11 +40,15 @@ use kernel::{
     time::{delay::fsleep, Delta, Instant, Monotonic}, //
 };
 
-/// How many devices are looked at while RTNL is held once. Some 250 ns each, on an emulated CPU.
-const BATCH: usize = 2048;
+/// How many devices are looked at while RTNL is held once: some 280 instructions each.
+const BATCH: usize = 512;
 
-/// How long a caller waits for RTNL that must not wait for ever. Three seconds were seen on a busy machine.
+/// How long an exchange may take that must not wait for ever. Three seconds were seen on a busy machine.
 const PATIENCE: Delta = Delta::from_secs(10);
+
+/// How long it is before a lock is tried again, and between two batches: others get RTNL then, and a task that has slept is less
+/// likely to be preempted while it holds RTNL.
+const PAUSE: Delta = Delta::from_millis(1);
 
 /// A driver.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,50 +57,86 @@ enum Side {
     Module,
 }
 
-/// How far the takeover has come.
+/// Which driver is to have the devices, and whether it has.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// All devices are the built-in driver's.
+    /// The built-in driver.
     Off,
-    /// All devices are the module's.
+    /// The module.
     On,
-    /// RTNL was not to be had: some devices are with the wrong driver.
+    /// Some devices are with the wrong driver: a lock was not to be had.
     Incomplete,
 }
 
-/// Which of two drivers has the devices of `T`: one static per driver.
+/// A flag that several contexts set.
+struct Flag(Atomic<u32>);
+
+impl Flag {
+    const fn new() -> Self {
+        Self(Atomic::new(0))
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Relaxed) != 0
+    }
+
+    /// Whether this changes it. Fully ordered: who takes RTNL later sees it.
+    fn set(&self, value: bool) -> bool {
+        self.0.xchg(value.into(), Full) != u32::from(value)
+    }
+}
+
+/// Which of two drivers has the devices of `T`.
 ///
 /// # Invariants
 ///
-/// `callbacks` holds those of the built-in link type from the first exchange on. `devices` is the number of devices with
-/// the operations of `T` that are registered, or past `ndo_init` and not past `ndo_uninit`. RTNL protects both.
+/// It is the only one for `T`. While the callbacks of `T` are those of the built-in link type, `callbacks` holds the built-in
+/// ones. `devices` is the number of devices with the operations of `T` that are registered, or past `ndo_init` and not past
+/// `ndo_uninit`. RTNL protects both.
 pub(crate) struct Takeover<T> {
     callbacks: UnsafeCell<bindings::rtnl_link_ops>,
     devices: Atomic<u32>,
+    /// The kernel is the one that the module was built for.
+    checked: Flag,
+    /// Every task has run the livepatch's functions at some time: only since then can a device be the module's.
+    begun: Flag,
     /// Every task runs the livepatch's functions.
-    patched: Atomic<u32>,
+    patched: Flag,
     /// The administrator wants the devices to be with the built-in driver.
-    declined: Atomic<u32>,
-    /// Another livepatch is coming.
-    aside: Atomic<u32>,
-    incomplete: Atomic<u32>,
+    declined: Flag,
+    /// Another livepatch is coming, or has taken this one's place.
+    aside: Flag,
+    incomplete: Flag,
     _driver: PhantomData<fn() -> T>,
 }
 
-// SAFETY: `callbacks` is used under RTNL only; the rest is atomic.
+// SAFETY: RTNL, shown by `&Rtnl`, protects `callbacks`; the rest is atomic.
 unsafe impl<T> Sync for Takeover<T> {}
 
 impl<T: BuiltIn> Takeover<T> {
-    pub(crate) const fn new() -> Self {
+    /// # Safety
+    ///
+    /// There must be no other value for `T` than the static that `T::takeover()` returns.
+    pub(crate) const unsafe fn new() -> Self {
+        // INVARIANT: By the function's safety requirement; no device and no link type is the module's yet.
         Self {
             callbacks: UnsafeCell::new(pin_init::zeroed()),
             devices: Atomic::new(0),
-            patched: Atomic::new(0),
-            declined: Atomic::new(0),
-            aside: Atomic::new(0),
-            incomplete: Atomic::new(0),
+            checked: Flag::new(),
+            begun: Flag::new(),
+            patched: Flag::new(),
+            declined: Flag::new(),
+            aside: Flag::new(),
+            incomplete: Flag::new(),
             _driver: PhantomData,
         }
+    }
+
+    /// Checks the kernel. `ENODEV`, with a line in the log, if it is not the one that the module was built for.
+    pub(crate) fn prepare(&self) -> Result {
+        builtin::check::<T>()?;
+        self.checked.set(true);
+        Ok(())
     }
 
     /// The number of devices that the module has.
@@ -104,150 +145,152 @@ impl<T: BuiltIn> Takeover<T> {
     }
 
     pub(crate) fn state(&self) -> State {
-        if self.incomplete.load(Relaxed) != 0 {
-            State::Incomplete
-        } else {
-            match self.wanted() {
-                Side::Module => State::On,
-                Side::BuiltIn => State::Off,
-            }
+        match (self.incomplete.is_set(), self.wanted()) {
+            (true, _) => State::Incomplete,
+            (false, Side::Module) => State::On,
+            (false, Side::BuiltIn) => State::Off,
         }
     }
 
     /// Who is to have the devices.
     fn wanted(&self) -> Side {
-        let no = |flag: &Atomic<u32>| flag.load(Relaxed) == 0;
-        if !no(&self.patched) && no(&self.declined) && no(&self.aside) {
+        if self.patched.is_set() && !self.declined.is_set() && !self.aside.is_set() {
             Side::Module
         } else {
             Side::BuiltIn
         }
     }
 
-    /// Every task runs the livepatch's functions, from now on or no longer. May hold `klp_mutex`.
+    /// Every task runs the livepatch's functions, from now on or no longer. The caller may hold `klp_mutex`.
     pub(crate) fn set_patched(&self, patched: bool) {
+        if patched {
+            self.begun.set(true);
+        }
         self.set(&self.patched, patched);
     }
 
-    /// Another livepatch is coming, from now on or no longer.
+    /// Another livepatch is coming or has taken this one's place, from now on or no longer.
     pub(crate) fn set_aside(&self, aside: bool) {
         self.set(&self.aside, aside);
     }
 
-    fn set(&self, flag: &Atomic<u32>, value: bool) {
-        // Fully ordered, as `wanted()` is read under RTNL: a batch that began before this sees the old value, and
-        // `settle()` the devices of that batch.
-        let before = self.wanted();
-        flag.xchg(value.into(), Full);
-        if self.wanted() == before && self.incomplete.load(Relaxed) == 0 {
-            return;
+    fn set(&self, flag: &Flag, value: bool) {
+        if flag.set(value) || self.incomplete.is_set() {
+            // What could not be done was logged, and shows in the state.
+            let _incomplete = self.settle();
         }
-        // What could not be done was logged, and shows in the state.
-        let _incomplete = self.settle();
     }
 
     /// The administrator wants the devices to be with the module, or with the built-in driver.
     ///
-    /// `EAGAIN` unless every task runs the livepatch's functions, `EBUSY` where RTNL was not to be had.
+    /// `EAGAIN` unless every task runs the livepatch's functions, and no other livepatch is coming; `EBUSY` where a lock was
+    /// not to be had for 10 s. As the module is being loaded, this is only remembered.
     pub(crate) fn switch(&self, on: bool) -> Result {
-        if on && self.patched.load(Relaxed) == 0 {
+        self.declined.set(!on);
+        if !self.checked.is_set() {
+            return Ok(());
+        }
+        if on && self.wanted() != Side::Module {
             return Err(EAGAIN);
         }
-        self.declined.xchg((!on).into(), Full);
         self.settle()
     }
 
-    /// Gives all devices to the driver that is to have them. `EBUSY`, with a line in the log, where RTNL was not to be
-    /// had for some time.
+    /// Gives all devices to the driver that is to have them. `EBUSY`, with a line in the log, where a lock was not to be had
+    /// for some time.
     ///
     /// Waits no longer, as a holder of RTNL may wait for the caller: `team_mode_get()` loads a module with RTNL held, for
     /// which `klp_module_coming()` takes `klp_mutex`.
     fn settle(&self) -> Result {
-        match self.exchange_all(|| Rtnl::lock_within(PATIENCE)) {
-            Some(Done::Exchanged {
-                side,
-                devices,
-                held,
-            }) => {
-                self.incomplete.store(0, Relaxed);
-                if devices != 0 {
-                    let held = held.as_micros_ceil();
-                    match side {
-                        Side::Module => pr_info!(
-                            "took over {devices} devices, RTNL held for {held} us at most\n"
-                        ),
-                        Side::BuiltIn => pr_info!(
-                            "handed {devices} devices back, RTNL held for {held} us at most\n"
-                        ),
-                    }
-                }
-                Ok(())
+        let begun = Instant::<Monotonic>::now();
+        let mut total = Walk::default();
+        let complete = loop {
+            let patience = PATIENCE - begun.elapsed();
+            let complete = self.walk(|| Rtnl::lock_within(patience), &mut total);
+            if complete || begun.elapsed() >= PATIENCE {
+                break complete;
             }
-            Some(Done::Overtaken) => Ok(()),
-            None => {
-                self.incomplete.store(1, Relaxed);
-                let devices = self.devices();
-                match self.wanted() {
-                    Side::Module => pr_warn!(
-                        "RTNL was busy for 10 s: {devices} devices taken over, others stay with the built-in driver; `netkit-rs load` goes on\n"
-                    ),
-                    Side::BuiltIn => pr_warn!(
-                        "RTNL was busy for 10 s: {devices} devices are still the module's; `netkit-rs unload` goes on\n"
-                    ),
-                }
-                Err(EBUSY)
+            fsleep(PAUSE);
+        };
+        self.incomplete.set(!complete);
+        let (devices, held) = (total.exchanged, total.held.as_micros_ceil());
+        match (complete, self.wanted()) {
+            (true, _) if devices == 0 => {}
+            (true, Side::Module) => {
+                pr_info!("took over {devices} devices, RTNL held for {held} us at most\n");
             }
+            (true, Side::BuiltIn) => {
+                pr_info!("handed {devices} devices back, RTNL held for {held} us at most\n");
+            }
+            (false, Side::Module) => pr_warn!(
+                "RTNL was busy for 10 s: {devices} devices taken over, others stay with the built-in driver; `netkit-rs load` goes on\n"
+            ),
+            (false, Side::BuiltIn) => pr_warn!(
+                "RTNL was busy for 10 s: {devices} devices handed back, {} are still ours; `netkit-rs unload` goes on\n",
+                self.devices()
+            ),
+        }
+        if complete {
+            Ok(())
+        } else {
+            Err(EBUSY)
         }
     }
 
-    /// Walks all devices, a batch for each RTNL that `lock` gets. `None` where it gets none.
-    fn exchange_all(&self, lock: impl Fn() -> Option<RtnlGuard>) -> Option<Done> {
+    /// Gives all devices to the driver that is to have them, a batch for each RTNL that `lock` gets. Whether all of them are
+    /// there then: RTNL, or the instance lock of a device, may not be to be had.
+    fn walk(&self, lock: impl Fn() -> Option<RtnlGuard>, total: &mut Walk) -> bool {
         let mut all = AllDevices::new();
         let mut first = None;
-        let (mut devices, mut held) = (0u32, Delta::ZERO);
+        let mut missed = false;
         loop {
-            let rtnl = lock()?;
+            let Some(rtnl) = lock() else {
+                return false;
+            };
             let begun = Instant::<Monotonic>::now();
             let side = self.wanted();
-            if *first.get_or_insert(side) as u8 != side as u8 {
-                // Whoever changed it walks all devices, too.
-                return Some(Done::Overtaken);
+            if *first.get_or_insert(side) != side {
+                // Whoever changed it walks all devices, too, and waits for this RTNL.
+                return true;
             }
             self.exchange_link_type(side, &rtnl);
             let more = all.visit(BATCH, &rtnl, |dev| {
-                if self.belongs_to_other(dev, side) {
-                    let _lock = dev.lock();
-                    self.exchange(dev, side, &rtnl);
-                    devices = devices.wrapping_add(1);
+                if !self.is_with_other(dev, side) {
+                    return;
+                }
+                match dev.try_lock() {
+                    Some(lock) => {
+                        self.exchange(dev, side, &Locked::from(&lock), &rtnl);
+                        total.exchanged = total.exchanged.wrapping_add(1);
+                    }
+                    None => missed = true,
                 }
             });
-            let this_time = begun.elapsed();
+            let held = begun.elapsed();
             drop(rtnl);
-            if this_time > held {
-                held = this_time;
+            if held > total.held {
+                total.held = held;
             }
             if !more {
-                return Some(Done::Exchanged {
-                    side,
-                    devices,
-                    held,
-                });
+                return !missed;
             }
+            fsleep(PAUSE);
         }
     }
 
-    /// A device has come to a namespace (`NETDEV_REGISTER`), under RTNL and, if its driver has operations under it, the
-    /// instance lock.
+    /// A device has come to a namespace (`NETDEV_REGISTER`).
     ///
-    /// It may come from one that was not walked yet to one that was.
-    pub(crate) fn registered(&self, dev: &NetDevice, rtnl: &Rtnl) {
+    /// It may come from one that was not walked yet to one that was. (Another listener may keep this one from being told, by an
+    /// error for want of memory: then the device is found when the module goes.)
+    pub(crate) fn registered(&self, dev: &NetDevice, locked: &Locked<'_>, rtnl: &Rtnl) {
         let side = self.wanted();
-        if self.belongs_to_other(dev, side) {
-            self.exchange(dev, side, rtnl);
+        if self.is_with_other(dev, side) {
+            self.exchange(dev, side, locked, rtnl);
         }
     }
 
-    fn belongs_to_other(&self, dev: &NetDevice, side: Side) -> bool {
+    /// Whether `dev` is a device of the two drivers, and with the other one than `side`.
+    fn is_with_other(&self, dev: &NetDevice, side: Side) -> bool {
         let other = match side {
             Side::Module => T::netdev_ops(),
             Side::BuiltIn => T::ops().netdev_ops(),
@@ -255,8 +298,8 @@ impl<T: BuiltIn> Takeover<T> {
         ptr::eq(dev.netdev_ops(), other)
     }
 
-    /// Gives `dev`, a device of one of the two drivers, to `side`. The caller holds its instance lock, too.
-    fn exchange(&self, dev: &NetDevice, side: Side, rtnl: &Rtnl) {
+    /// Gives `dev`, which is with the other driver, to `side`. `_locked` is that of `dev`.
+    fn exchange(&self, dev: &NetDevice, side: Side, _locked: &Locked<'_>, rtnl: &Rtnl) {
         let (netdev, ethtool, queue_mgmt) = match side {
             Side::Module => {
                 let ops = T::ops();
@@ -274,36 +317,45 @@ impl<T: BuiltIn> Takeover<T> {
             (&raw mut (*dev).ethtool_ops).write_volatile(ethtool);
             (&raw mut (*dev).queue_mgmt_ops).write_volatile(queue_mgmt);
         }
+        // INVARIANT: The device is or is no longer one with the operations of `T`.
         match side {
-            Side::Module => self.count_in(rtnl),
-            Side::BuiltIn => self.count_out(rtnl),
+            Side::Module => self.count(1, rtnl),
+            Side::BuiltIn => self.count(-1, rtnl),
         }
     }
 
-    /// The module has one device more. RTNL excludes other writers.
-    pub(super) fn count_in(&self, _rtnl: &Rtnl) {
+    /// The module has one device more, or one less. RTNL excludes other writers.
+    fn count(&self, change: i32, _rtnl: &Rtnl) {
         let devices = self.devices.load(Relaxed);
-        self.devices.store(devices.wrapping_add(1), Relaxed);
+        self.devices
+            .store(devices.wrapping_add_signed(change), Relaxed);
     }
 
-    fn count_out(&self, _rtnl: &Rtnl) {
-        let devices = self.devices.load(Relaxed);
-        self.devices.store(devices.wrapping_sub(1), Relaxed);
+    /// A device is past its `ndo_init`.
+    ///
+    /// # Safety
+    ///
+    /// To be called by the `ndo_init` of `T`, once, unless that fails.
+    pub(super) unsafe fn initialised(&self, rtnl: &Rtnl) {
+        // INVARIANT: By the function's safety requirement.
+        self.count(1, rtnl);
     }
 
-    /// `dev`, a device of the module, is past its `ndo_uninit`: it lives on as the built-in driver's, as long as somebody
-    /// holds it.
+    /// `dev` is past its `ndo_uninit`: it lives on as the built-in driver's, as long as somebody holds it.
     pub(super) fn uninitialised(&self, dev: &Device<T>, rtnl: &Rtnl) {
-        let _lock = dev.lock();
-        self.exchange(dev, Side::BuiltIn, rtnl);
+        if self.is_with_other(dev, Side::BuiltIn) {
+            let lock = dev.lock();
+            self.exchange(dev, Side::BuiltIn, &Locked::from(&lock), rtnl);
+        }
     }
 
     fn exchange_link_type(&self, side: Side, _rtnl: &Rtnl) {
         let ours = &const { link::Adapter::<T>::CALLBACKS };
         let (table, saved) = (T::link_ops(), self.callbacks.get());
-        // SAFETY: The table is static, and `saved` is this value's. RTNL excludes all other users but those of `validate`,
-        // which `rtnl_newlink()` and `rtnl_get_peer_net()` load more than once under `rtnl_link_ops::srcu`: neither
-        // driver's is null, and each of them can follow the other.
+        // SAFETY: The table is static, and `saved` is this value's; RTNL excludes who else uses them, but for `validate`:
+        // `rtnl_newlink()` and `rtnl_get_peer_net()` load it for a test and for the call, and neither driver's is null. By
+        // the type invariant `saved` is the built-in driver's where the table has ours.
+        // INVARIANT: It is kept before the table is written.
         unsafe {
             let is_ours = (*table).newlink.map(|f| f as usize) == ours.newlink.map(|f| f as usize);
             match side {
@@ -320,33 +372,35 @@ impl<T: BuiltIn> Takeover<T> {
     /// Hands everything back, and waits until nobody is inside a function of the module: the last step before the module
     /// goes. The livepatch must be disabled.
     pub(crate) fn finish(&self) {
-        self.patched.xchg(0, Full);
-        let (mut devices, mut rounds) = (0u32, 0u32);
+        if !self.begun.is_set() {
+            return;
+        }
+        self.patched.set(false);
+        let mut total = Walk::default();
+        let mut rounds = 0u32;
         loop {
-            if let Some(Done::Exchanged { devices: more, .. }) =
-                self.exchange_all(|| Some(Rtnl::lock()))
-            {
-                devices = devices.wrapping_add(more);
-            }
-            // What is left is in namespaces that are on no list any more: `cleanup_net()` is about to delete it.
+            self.walk(|| Some(Rtnl::lock()), &mut total);
+            // What is left is in namespaces that have left the list: `cleanup_net()` is about to delete it.
             let left = self.left(&Rtnl::lock());
             if left == 0 {
                 break;
             }
-            if rounds == 1000 {
-                pr_warn!("waiting for a namespace to be torn down: {left} devices in it are the module's\n");
+            if rounds == 10_000 {
+                pr_warn!(
+                    "waiting for {left} devices, locked or in a namespace that is torn down\n"
+                );
             }
             rounds = rounds.wrapping_add(1);
-            fsleep(Delta::from_millis(10));
+            fsleep(PAUSE);
         }
-        if devices != 0 {
-            pr_info!("handed {devices} devices back at last\n");
+        if total.exchanged != 0 {
+            pr_info!("handed {} devices back at last\n", total.exchanged);
         }
-        // SAFETY: These may sleep, and nothing is held. In turn, they wait for: `validate`; packets and other calls under
-        // RCU; functions that C calls with neither, and that do not sleep: `ndo_get_iflink` (`iflink_show()`),
-        // `ndo_set_rx_headroom` and `ndo_get_stats64` (Open vSwitch), where a task may have been preempted.
+        // SAFETY: These may sleep, and nothing is held. `synchronize_net()` waits for packets and other calls under RCU,
+        // `synchronize_rcu_tasks()` for functions that C calls with no lock at all, in which a task may have been preempted:
+        // `validate`, `ndo_get_iflink` (`iflink_show()`), `ndo_set_rx_headroom` and `ndo_get_stats64` (Open vSwitch). By the
+        // safety requirement of `BuiltIn` they do not sleep.
         unsafe {
-            bindings::synchronize_srcu(&raw mut (*T::link_ops()).srcu);
             bindings::synchronize_net();
             bindings::synchronize_rcu_tasks();
         }
@@ -357,14 +411,19 @@ impl<T: BuiltIn> Takeover<T> {
     }
 }
 
-/// What became of a walk.
-enum Done {
-    /// `devices` went to `side`; RTNL was held no longer than `held` at a time.
-    Exchanged {
-        side: Side,
-        devices: u32,
-        held: Delta,
-    },
-    /// The devices are to be with the other side by now, and somebody else sees to it.
-    Overtaken,
+/// What a walk has done.
+struct Walk {
+    /// How many devices have changed their driver.
+    exchanged: u32,
+    /// How long RTNL was held for one batch, at most.
+    held: Delta,
+}
+
+impl Default for Walk {
+    fn default() -> Self {
+        Self {
+            exchanged: 0,
+            held: Delta::ZERO,
+        }
+    }
 }

@@ -36,8 +36,7 @@ use crate::{
     net::{
         once::Once,
         ops::Ops,
-        rcu::{HasPeer, RcuDevice},
-        takeover::Takeover, //
+        rcu::RcuDevice, //
     }, //
 };
 use core::mem::offset_of;
@@ -49,15 +48,12 @@ pub(crate) use notifier::Notifier;
 /// `netkit_netdev_ops`, `netkit_ethtool_ops`, `netkit_queue_mgmt_ops`.
 static OPS: Ops<Netkit> = Ops::new();
 
-/// Which driver has the devices, this one or the built-in one.
-pub(crate) static TAKEOVER: Takeover<Netkit> = Takeover::new();
-
 /// A device's private area: `struct netkit`, field by field, so that C's functions find what they expect.
 #[repr(C)]
 #[derive(Zeroable)]
 pub(crate) struct Netkit {
     /// The other device of the pair.
-    peer: RcuDevice<Netkit>,
+    pub(crate) peer: RcuDevice<Netkit>,
     /// `active`, `policy` and `scrub`, and the program arrays.
     mprog: Mprog<Transit>,
     mode: Once<u32>,
@@ -81,13 +77,6 @@ impl HasMprog for Netkit {
     #[inline(always)]
     fn mprog(&self) -> &Mprog<Transit> {
         &self.mprog
-    }
-}
-
-impl HasPeer<Netkit> for Netkit {
-    #[inline(always)]
-    fn peer(&self) -> &RcuDevice<Netkit> {
-        &self.peer
     }
 }
 

@@ -5,18 +5,12 @@
 
 #![forbid(unsafe_code)]
 
-use super::{
-    Netkit,
-    TAKEOVER, //
-};
+use super::Netkit;
 use crate::{
     bpf,
-    builtin,
+    builtin::{self, TAKEOVER},
     klp,
-    net::{
-        self,
-        takeover::State, //
-    },
+    net::takeover::State,
     param::Parameter, //
 };
 use kernel::{
@@ -38,7 +32,7 @@ pub(crate) struct Module(());
 impl klp::Livepatch for Module {
     /// `ENODEV` for a kernel other than the one that the module was built for. Changes nothing.
     fn prepare() -> Result<Self> {
-        net::builtin::check::<Netkit>()?;
+        TAKEOVER.prepare()?;
         Ok(Self(()))
     }
 
@@ -95,7 +89,7 @@ impl Parameter for TakeoverState {
         }
     }
 
-    /// `EINVAL` for another text than `0` and `1`. See [`Takeover::switch`](net::takeover::Takeover::switch).
+    /// `EINVAL` for another text than `0` and `1`. See [`Takeover::switch`](crate::net::takeover::Takeover::switch).
     fn store(text: &[u8]) -> Result {
         match text {
             b"0" => TAKEOVER.switch(false),

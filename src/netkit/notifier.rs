@@ -4,24 +4,24 @@
 
 #![forbid(unsafe_code)]
 
-use super::{
-    Netkit,
-    TAKEOVER, //
-};
-use crate::net::{
-    device::NetDevice,
-    link::LinkDriver,
-    notifier::Listener,
-    queue::delete_lessees,
-    rtnl::Rtnl, //
+use super::Netkit;
+use crate::{
+    builtin::TAKEOVER,
+    net::{
+        device::NetDevice,
+        link::LinkDriver,
+        notifier::Listener,
+        queue::{delete_lessees, Locked},
+        rtnl::Rtnl, //
+    }, //
 };
 
 /// `netkit_notifier()`.
 pub(crate) struct Notifier;
 
 impl Listener for Notifier {
-    fn register(dev: &NetDevice, rtnl: &Rtnl) {
-        TAKEOVER.registered(dev, rtnl);
+    fn register(dev: &NetDevice, locked: &Locked<'_>, rtnl: &Rtnl) {
+        TAKEOVER.registered(dev, locked, rtnl);
     }
 
     /// `netkit_check_lease_unregister()`: with a physical device go the netkit devices that lease queues from it.

@@ -119,12 +119,12 @@ impl LinkDriver for Netkit {
     }
 
     /// `netkit_new_link()`.
-    fn newlink(
-        dev: NewDevice<'_, Self>,
+    fn newlink<'a>(
+        dev: NewDevice<'a, Self>,
         request: &Request<'_>,
         extack: &mut ExtAck,
-        rtnl: &Rtnl,
-    ) -> Result {
+        rtnl: &'a Rtnl,
+    ) -> Result<Registered<'a, Self>> {
         let settings = Settings::parse(request, extack)?;
         let peer = match settings.pairing {
             Pairing::Pair => Some(new_peer(&dev, &settings, request, extack, rtnl)?),
@@ -132,13 +132,11 @@ impl LinkDriver for Netkit {
         };
         let primary = new_primary(dev, &settings, request, rtnl)?;
 
-        match peer {
-            Some(peer) => rcu::pair(primary, peer, rtnl),
-            None => {
-                primary.keep();
-            }
+        if let Some(peer) = peer {
+            rcu::pair(&primary, &peer, rtnl);
+            peer.keep();
         }
-        Ok(())
+        Ok(primary)
     }
 
     /// `netkit_change_link()`.

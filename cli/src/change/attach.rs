@@ -191,11 +191,6 @@ pub fn driver_refused(error: ProgramError, dev: &str) -> Error {
         Some(Errno::EACCES) => Kind::Conflict.error(format!(
             "{dev} is the peer of its pair by now: use the primary"
         )),
-        // The driver is changing hands.
-        Some(Errno::ENXIO) => Kind::Conflict.error(format!(
-            "the driver of {dev} does not answer: is the module being loaded or unloaded, or its livepatch off? `netkit-rs \
-             status` tells"
-        )),
         _ => anyhow!(error).context(format!("the kernel refuses it on {dev}")),
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Which driver netkit devices are made by at this moment, and what is known about the module.
+//! Which driver serves netkit devices at this moment, and what is known about the module.
 
 use std::fmt;
 use std::fs;
@@ -7,11 +7,13 @@ use std::fs;
 use anyhow::Result;
 use serde::Serialize;
 
+use super::file::hexadecimal;
 use super::file::running_release;
 use super::is_present;
 use super::patch::State;
 use super::read_if_there;
 use super::references;
+use super::takeover::Takeover;
 use super::MODULE;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -24,23 +26,24 @@ pub enum Driver {
     BuiltIn,
     /// The module.
     Rust,
-    /// The module, on its way in: some processes cannot manage programs yet.
+    /// The module is being loaded. The built-in driver serves the devices until every task has switched.
     Loading,
-    /// The module, on its way out: some processes cannot manage programs any more.
+    /// The module is half unloaded. The built-in driver serves the devices again.
     Unloading,
-    /// The module without its livepatch: packets pass, and nobody can manage programs.
+    /// The module is in the kernel, but its livepatch is off. The built-in driver serves the devices.
     Disabled,
 }
 
 impl Driver {
-    fn of(present: bool, patch: State, built_in: bool) -> Self {
-        match (present, patch) {
-            (true, State::Enabled) => Self::Rust,
-            (true, State::Enabling) => Self::Loading,
-            (true, State::Disabling) => Self::Unloading,
-            (true, State::Absent) => Self::Disabled,
-            (false, _) if built_in => Self::BuiltIn,
-            (false, _) => Self::None,
+    fn of(patch: Option<State>, takeover: Option<Takeover>, built_in: bool) -> Self {
+        match (patch, takeover) {
+            (Some(State::Enabled), Some(Takeover::Off)) => Self::BuiltIn,
+            (Some(State::Enabled), _) => Self::Rust,
+            (Some(State::Enabling), _) => Self::Loading,
+            (Some(State::Disabling), _) => Self::Unloading,
+            (Some(State::Absent), _) => Self::Disabled,
+            (None, _) if built_in => Self::BuiltIn,
+            (None, _) => Self::None,
         }
     }
 }
@@ -51,24 +54,22 @@ impl fmt::Display for Driver {
             Self::None => "none (this kernel has no netkit)",
             Self::BuiltIn => "built-in (C)",
             Self::Rust => "netkit_rs (Rust)",
-            Self::Loading => "netkit_rs (Rust), still being loaded: `netkit-rs load` waits for it",
-            Self::Unloading => "netkit_rs (Rust), half unloaded: `netkit-rs unload` ends it",
+            Self::Loading => "built-in (C), while netkit_rs (Rust) is being loaded: `netkit-rs load` waits for it",
+            Self::Unloading => "built-in (C), netkit_rs (Rust) is half unloaded: `netkit-rs unload` finishes it",
             Self::Disabled => {
-                "netkit_rs (Rust), its livepatch off, so that programs cannot be managed: a cumulative livepatch switched it off, or \
-                 an unloading was interrupted; `netkit-rs unload`, then `netkit-rs load`"
+                "built-in (C), the livepatch of netkit_rs (Rust) is off: a cumulative livepatch replaced it, or an unloading was \
+                 interrupted. Use `netkit-rs unload`, then `netkit-rs load`"
             }
         })
     }
 }
 
-/// Which driver is live.
+/// Which driver serves netkit devices.
 pub fn driver() -> Result<Driver> {
-    let present = is_present();
-    Ok(Driver::of(
-        present,
-        State::now()?,
-        present || has_built_in()?,
-    ))
+    if !is_present() {
+        return Ok(Driver::of(None, None, has_built_in()?));
+    }
+    Ok(Driver::of(Some(State::now()?), Takeover::now()?, true))
 }
 
 /// The module in the kernel.
@@ -102,10 +103,7 @@ pub fn loaded() -> Result<Option<Loaded>> {
 /// A note: three words (length of the name, length of the value, type), the name "GNU\0", the value.
 fn build_id(note: &[u8]) -> Option<String> {
     let value = note.get(16..).filter(|value| !value.is_empty())?;
-    let digits = value.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits
-        .map(|digit| char::from_digit(digit.into(), 16))
-        .collect()
+    Some(hexadecimal(value))
 }
 
 /// The kernel's list of what was built into it; where there is no list, its device makes are not known to lack netkit.
@@ -123,12 +121,19 @@ mod tests {
 
     #[test]
     fn drivers() {
-        assert_eq!(Driver::of(false, State::Absent, true), Driver::BuiltIn);
-        assert_eq!(Driver::of(false, State::Absent, false), Driver::None);
-        assert_eq!(Driver::of(true, State::Enabled, true), Driver::Rust);
-        assert_eq!(Driver::of(true, State::Enabling, true), Driver::Loading);
-        assert_eq!(Driver::of(true, State::Disabling, true), Driver::Unloading);
-        assert_eq!(Driver::of(true, State::Absent, true), Driver::Disabled);
+        let absent = |built_in| Driver::of(None, None, built_in);
+        assert_eq!(absent(true), Driver::BuiltIn);
+        assert_eq!(absent(false), Driver::None);
+        let present = |patch, takeover| Driver::of(Some(patch), Some(takeover), true);
+        assert_eq!(present(State::Enabled, Takeover::On), Driver::Rust);
+        assert_eq!(present(State::Enabled, Takeover::Incomplete), Driver::Rust);
+        // Somebody wrote 0 to the parameter.
+        assert_eq!(present(State::Enabled, Takeover::Off), Driver::BuiltIn);
+        assert_eq!(present(State::Enabling, Takeover::Off), Driver::Loading);
+        assert_eq!(present(State::Disabling, Takeover::Off), Driver::Unloading);
+        assert_eq!(present(State::Absent, Takeover::Off), Driver::Disabled);
+        // A build without the parameter.
+        assert_eq!(Driver::of(Some(State::Enabled), None, true), Driver::Rust);
     }
 
     #[test]

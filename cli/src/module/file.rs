@@ -94,6 +94,21 @@ pub fn open(path: &Path) -> Result<ModuleFile> {
     Ok(file)
 }
 
+/// The linker's hash of the build, if the file has one.
+pub fn build_id(module: &ModuleFile) -> Option<String> {
+    let elf = ElfFile64::<object::Endianness>::parse(module.bytes.as_slice()).ok()?;
+    let id = elf.build_id().ok()??;
+    Some(hexadecimal(id))
+}
+
+/// Bytes as the digits by which a build is named.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
+}
+
 /// The strings of `.modinfo`, each `key=value`.
 fn modinfo(bytes: &[u8]) -> Result<Vec<String>> {
     let elf = ElfFile64::<object::Endianness>::parse(bytes)?;

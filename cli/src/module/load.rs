@@ -3,6 +3,7 @@
 //! from what the module wrote to the kernel log.
 
 use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -11,63 +12,104 @@ use anyhow::Result;
 use nix::errno::Errno;
 
 use super::check_allowed;
+use super::compressed::ModuleFile;
 use super::file;
 use super::is_present;
 use super::patch;
 use super::patch::State;
 use super::read_if_there;
-use crate::device;
+use super::takeover;
+use super::takeover::Takeover;
 use crate::failure::Kind;
 use crate::kernel_log::KernelLog;
 
-/// Loads the module and waits until every process uses it.
-///
-/// A load that was begun already (by insmod, or by a command that was interrupted) is only waited for; a module that is
-/// in and done is an error.
-pub fn load(path: &Path) -> Result<()> {
-    load_within(path, patch::PATIENCE)
+/// What loading did.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Loading {
+    /// The file that was given to the kernel. `None` if the module was in the kernel already, and was not done.
+    pub file: Option<PathBuf>,
+    /// The number of devices that the Rust driver serves now. `None` for an old build of the module, which does not tell.
+    pub devices: Option<usize>,
 }
 
-/// [`load`], waiting no longer than `patience`.
-pub fn load_within(path: &Path, patience: Duration) -> Result<()> {
+/// Loads the module, and waits until every task uses it and it has taken over all devices.
+///
+/// A load may have begun already, by insmod or by an interrupted command. Then the rest is done. If nothing is left to do,
+/// that is an error.
+pub fn load(path: &Path) -> Result<()> {
+    load_within(Some(path), patch::PATIENCE).map(drop)
+}
+
+/// [`load`], waiting no longer than `patience`. Without a path, the file is [`file::default_path`].
+pub fn load_within(path: Option<&Path>, patience: Duration) -> Result<Loading> {
     check_allowed("loading")?;
-    match (is_present(), State::now()?) {
-        (true, State::Enabling) => return wait(patience),
+    let file = match (is_present(), State::now()?) {
+        (true, State::Enabling) => None,
         (true, State::Enabled) => {
-            return Err(Kind::Conflict
-                .error("the module is loaded already (`netkit-rs status` tells more)"))
+            if matches!(Takeover::now()?, Some(Takeover::On) | None) {
+                return Err(Kind::Conflict
+                    .error("the module is loaded already (`netkit-rs status` tells more)"));
+            }
+            takeover::take_over()?;
+            None
         }
         (true, State::Disabling) => {
             return Err(Kind::Conflict.error(
-                "the module is on its way out: end that with `netkit-rs unload`, then load it",
+                "the module is half unloaded: finish that with `netkit-rs unload`, then load it",
             ))
         }
         (true, State::Absent) => {
             return Err(Kind::Conflict.error(
-                "the module is in the kernel, but its livepatch is off, and it cannot be switched on again: `netkit-rs unload`, \
+                "the module is in the kernel, but its livepatch is off and cannot be switched on again: `netkit-rs unload`, \
                  then load it",
             ))
         }
-        (false, _) => {}
-    }
+        (false, _) => {
+            let path = path.map_or_else(file::default_path, |path| Ok(path.to_owned()))?;
+            insert(&open(&path)?)?;
+            Some(path)
+        }
+    };
+    Ok(Loading {
+        file,
+        devices: finish(patience)?,
+    })
+}
+
+/// Loads a file that is open already. Returns the number of devices that the Rust driver serves now.
+pub fn load_open(module: &ModuleFile, patience: Duration) -> Result<Option<usize>> {
+    insert(module)?;
+    finish(patience)
+}
+
+/// Opens a module's file, after checking that this kernel can take a module like it at all.
+pub fn open(path: &Path) -> Result<ModuleFile> {
     if !Path::new(patch::PATCHES).exists() {
         return Err(Kind::Absent.error(
             "this kernel has no livepatching (CONFIG_LIVEPATCH), which the module needs: Debian's own kernels have it",
         ));
     }
-    let module = file::open(path)?;
+    file::open(path)
+}
+
+/// Gives a module's file to the kernel. The transition of its livepatch has only begun then.
+fn insert(module: &ModuleFile) -> Result<()> {
     patch::check_others()?;
     let mut log = KernelLog::from_now().context("cannot read the kernel log (/dev/kmsg)")?;
-    if let Err(errno) = module.insert() {
-        return Err(refusal(errno, log.newest(), in_the_way(errno)));
-    }
-    wait(patience)
+    module
+        .insert()
+        .map_err(|errno| refusal(errno, log.newest()))
+}
+
+fn finish(patience: Duration) -> Result<Option<usize>> {
+    wait(patience)?;
+    takeover::check_complete()
 }
 
 fn wait(patience: Duration) -> Result<()> {
     patch::wait(
         patience,
-        "the module is loaded, but not every process uses it yet",
+        "the module is loaded, but some tasks have not switched to it yet",
         || match State::now()? {
             State::Enabling => Ok(false),
             State::Enabled => Ok(true),
@@ -77,49 +119,21 @@ fn wait(patience: Duration) -> Result<()> {
         },
         || {
             format!(
-                "Until then these cannot manage BPF programs on netkit devices; {}. Wait for it with `netkit-rs load`, or \
-                 go back with `netkit-rs unload`.",
+                "Until then the built-in driver serves all devices; {}. Run `netkit-rs load` again to wait, or `netkit-rs unload` \
+                 to go back.",
                 patch::laggards("0")
             )
         },
     )
 }
 
-/// The built-in driver's devices, by namespace, in words; empty if they are not the reason.
-fn in_the_way(errno: Errno) -> String {
-    if errno != Errno::EBUSY {
-        return String::new();
-    }
-    // What cannot be listed is told by the module's own words.
-    let found = device::all_namespaces().unwrap_or_default();
-    let lines = found.iter().map(|(namespace, devices)| {
-        let names: Vec<_> = devices.iter().map(|device| device.name.as_str()).collect();
-        format!("\n  {namespace}: {}", names.join(", "))
-    });
-    lines.collect()
-}
-
-/// What the kernel's no means, with the module's own words where it has said something.
-fn refusal(errno: Errno, said: Option<String>, devices: String) -> Error {
-    let about_devices = said
-        .as_ref()
-        .is_none_or(|line| line.contains("built-in driver"));
-    if about_devices && !devices.is_empty() {
-        return Kind::Conflict.error(format!(
-            "the module was not loaded: devices of the built-in driver are in the way. Move what uses them elsewhere and delete \
-             them (`ip link del`), then load it:{devices}"
-        ));
-    }
+/// Why the kernel refused the module, with the module's own words if it wrote something to the kernel log.
+fn refusal(errno: Errno, said: Option<String>) -> Error {
     let (kind, why) = match errno {
-        Errno::EBUSY => match said {
-            Some(line) => {
-                return Kind::Conflict.error(format!("the module was not loaded: {line}"))
-            }
-            None => (
-                Kind::Conflict,
-                "a device of the built-in driver exists, or another livepatch is in transition".to_owned(),
-            ),
-        },
+        Errno::EBUSY => (
+            Kind::Conflict,
+            "another livepatch is in transition: try again when it is over".to_owned(),
+        ),
         Errno::EEXIST => (Kind::Conflict, "it is loaded already".to_owned()),
         Errno::ENOEXEC => (
             Kind::Conflict,
@@ -141,7 +155,14 @@ fn refusal(errno: Errno, said: Option<String>, devices: String) -> Error {
              Key, see README.md)"
                 .to_owned(),
         ),
-        Errno::ENODEV | Errno::EINVAL | Errno::ENOENT => (
+        // Debian gives new builds of a kernel the same release name now and then.
+        Errno::ENODEV => (
+            Kind::Conflict,
+            "it was made for another build of this kernel release. Build the module anew for the kernel that is running (make \
+             clean; make), or boot the kernel that the module was made for"
+                .to_owned(),
+        ),
+        Errno::EINVAL | Errno::ENOENT => (
             Kind::Conflict,
             "this kernel's netkit is not the one the module was built for".to_owned(),
         ),
@@ -183,21 +204,12 @@ mod tests {
     }
 
     #[test]
-    fn devices_in_the_way_are_listed() {
-        let error = refusal(Errno::EBUSY, None, "\n  pod: eth0, eth1".to_owned());
-        assert!(
-            error.to_string().ends_with("\n  pod: eth0, eth1"),
-            "{error}"
-        );
-        assert_eq!(Kind::of(&error), Kind::Conflict);
-    }
-
-    #[test]
     fn refusals_quote_the_module() {
-        let line = "device nk0 (index 3) belongs to the built-in driver";
-        let error = refusal(Errno::EBUSY, Some(line.to_owned()), String::new());
+        let line = "the running kernel is another build than this module was made for (build ID ab01, not cd02)";
+        let error = refusal(Errno::ENODEV, Some(line.to_owned()));
         assert!(error.to_string().contains(line), "{error}");
-        let error = refusal(Errno::EKEYREJECTED, None, String::new());
+        assert_eq!(Kind::of(&error), Kind::Conflict);
+        let error = refusal(Errno::EKEYREJECTED, None);
         assert!(error.to_string().contains("sign"), "{error}");
         assert_eq!(Kind::of(&error), Kind::Permission);
     }

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The driver's module in the running kernel: load, unload, status.
+//! The driver's module in the running kernel: load, unload, reload, status.
 //!
-//! netkit_rs.ko is a livepatch. The kernel only begins to put its functions in place when the module is loaded, and moves
-//! one process after the other; *loaded* means that this transition is over, and *unloaded* that it went all the way
-//! back and the module is out. Both directions wait for it, and both can be interrupted and taken up again.
+//! netkit_rs.ko is a livepatch. When the module is loaded, the kernel switches one task after the other to the module's
+//! functions: the *transition*. At its end the module takes over all netkit devices. *Loaded* means that this is done.
+//! Unloading begins with handing the devices back; *unloaded* means that all tasks have switched back and the module is gone.
+//! Both directions can be interrupted and continued.
 
 mod compressed;
 mod driver;
 mod file;
 mod load;
 mod patch;
+mod reload;
+mod takeover;
 mod unload;
 
 use std::fs;
@@ -26,13 +29,18 @@ pub use driver::driver;
 pub use driver::loaded;
 pub use driver::Driver;
 pub use driver::Loaded;
-pub use file::default_path;
 pub use load::load;
 pub use load::load_within;
+pub use load::Loading;
 pub use patch::tasks_in;
 pub use patch::Task;
 pub use patch::PATCH;
 pub use patch::PATIENCE;
+pub use reload::reload_within;
+pub use reload::Reloaded;
+pub use takeover::devices;
+pub use takeover::Count;
+pub use takeover::Takeover;
 pub use unload::unload;
 pub use unload::unload_within;
 pub use unload::Unloaded;

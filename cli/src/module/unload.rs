@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Unloading, which a disabled patch cannot be called back from: so it is checked first whether it can work at all.
+//! Unloading, which cannot be stopped half way: a disabled livepatch cannot be enabled again. So everything that could stop
+//! it is checked first.
 //!
-//! Patch off, wait until no process runs its functions, wait for the reference count, module out. An interrupted
-//! unloading is taken up where it stopped.
+//! The steps: disable the livepatch, which hands the devices back to the built-in driver; wait until no task runs the module's
+//! functions; wait for the reference count; remove the module. An interrupted unloading is continued where it stopped.
 
 use std::fs;
 use std::io;
@@ -21,48 +22,46 @@ use super::patch;
 use super::patch::State;
 use super::patch::PATCH;
 use super::references;
+use super::takeover;
 use super::MODULE;
-use crate::device;
 use crate::failure::Kind;
 
-/// What went with the module.
+/// What unloading did.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Unloaded {
-    /// Devices in all namespaces, counted when the unloading began.
-    pub devices: usize,
+    /// The number of devices that the Rust driver served when the unloading began. `None` for an old build of the module,
+    /// which does not tell.
+    pub devices: Option<usize>,
 }
 
-/// Takes the module out of the kernel; its devices go with it, and the built-in driver is back.
-///
-/// `announce` is called with the number of devices before anything happens.
-pub fn unload(announce: impl FnOnce(usize)) -> Result<Unloaded> {
-    unload_within(patch::PATIENCE, announce)
+/// Takes the module out of the kernel. The built-in driver serves all devices again.
+pub fn unload() -> Result<()> {
+    unload_within(patch::PATIENCE).map(drop)
 }
 
 /// [`unload`], waiting no longer than `patience` for each of its steps.
-pub fn unload_within(patience: Duration, announce: impl FnOnce(usize)) -> Result<Unloaded> {
+pub fn unload_within(patience: Duration) -> Result<Unloaded> {
     check_allowed("unloading")?;
     if !is_present() {
-        return Err(Kind::Absent
-            .error("the module is not loaded: the kernel's own driver is the one that runs"));
+        return Err(
+            Kind::Absent.error("the module is not loaded: the built-in driver serves all devices")
+        );
     }
     let state = State::now()?;
     if matches!(state, State::Enabled | State::Enabling) {
         check_possible(state, patience)?;
     }
-    let found = device::all_namespaces()?;
-    let devices = found.iter().map(|(_, devices)| devices.len()).sum();
-    announce(devices);
+    let devices = takeover::devices()?;
     if matches!(state, State::Enabled | State::Enabling) {
         disable()?;
     }
     patch::wait(
         patience,
-        "the module is disabled, but some processes still use it",
+        "the module is disabled, but some tasks still use it",
         || Ok(State::now()? == State::Absent),
         || {
             format!(
-                "Meanwhile {}. The devices carry traffic on. Take it up again with `netkit-rs unload`.",
+                "All devices work; {}. Run `netkit-rs unload` again to finish.",
                 patch::laggards("1")
             )
         },
@@ -77,8 +76,8 @@ pub fn unload_within(patience: Duration, announce: impl FnOnce(usize)) -> Result
         },
         || {
             format!(
-                "Its reference count is {}. If a transition was forced (the file `force`), it stays until the next boot; else \
-                 take it up again with `netkit-rs unload`.",
+                "Its reference count is {}. If a transition was forced (the file `force`), the module stays until the next boot. \
+                 Otherwise run `netkit-rs unload` again to finish.",
                 references().map_or("unknown".to_owned(), |count| count.to_string())
             )
         },
@@ -93,12 +92,12 @@ fn remove(patience: Duration) -> Result<()> {
         Ok(()) | Err(Errno::ENOENT) => Ok(()),
         Err(Errno::EBUSY) => patch::wait(
             patience,
-            "the module is on its way out, but is not gone",
+            "the module is being removed, but is still there",
             || Ok(!is_present()),
-            || "Look again with `netkit-rs status`.".to_owned(),
+            || "`netkit-rs status` shows when it is gone.".to_owned(),
         ),
         Err(errno) => Err(Kind::Conflict.error(format!(
-            "the module is disabled, but the kernel keeps it: {} ({errno:?}). Take it up again with `netkit-rs unload`.",
+            "the module is disabled, but the kernel keeps it: {} ({errno:?}). Run `netkit-rs unload` again to finish.",
             errno.desc()
         ))),
     }

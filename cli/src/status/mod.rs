@@ -17,6 +17,7 @@ use crate::hook::Hooks;
 use crate::hook::Names;
 use crate::module;
 use crate::module::Driver;
+use crate::module::Takeover;
 use crate::module::Task;
 use crate::namespace::Identity;
 use crate::namespace::Namespace;
@@ -26,9 +27,31 @@ pub struct Status {
     pub driver: Driver,
     /// The module, if it is in the kernel.
     pub module: Option<module::Loaded>,
+    /// Whether the module has taken over all devices. `None` if it is not in the kernel.
+    pub takeover: Option<Takeover>,
+    pub devices_by_driver: ByDriver,
     /// The tasks that hold up a transition that is under way.
     pub waiting_for: Vec<Task>,
     pub devices: Vec<Entry>,
+}
+
+/// The number of devices that each driver serves, in all network namespaces.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub struct ByDriver {
+    /// The module's own count. `None` for an old build, which does not tell.
+    pub rust: Option<usize>,
+    /// The other devices. `None` if they cannot be counted: only root can look into all namespaces.
+    pub c: Option<usize>,
+}
+
+impl ByDriver {
+    /// The module counts its devices at another moment than we count all: devices may come and go in between.
+    fn of(rust: Option<usize>, total: Option<usize>) -> Self {
+        let c = rust
+            .zip(total)
+            .map(|(rust, total)| total.saturating_sub(rust));
+        Self { rust, c }
+    }
 }
 
 /// A netkit device.
@@ -60,6 +83,7 @@ pub fn status(scope: &Scope, dev: Option<&str>) -> Result<Status> {
         Scope::Named(name) => one(Namespace::by_name(name)?)?,
         Scope::This => one(Namespace::current()?)?,
     };
+    let by_driver = by_driver(scope, &found)?;
     let wanted = |device: &Device| dev.is_none_or(|name| device.name == name);
     let names = match may_ask() && found.iter().any(|(_, devices)| !devices.is_empty()) {
         true => Names::find(),
@@ -81,6 +105,8 @@ pub fn status(scope: &Scope, dev: Option<&str>) -> Result<Status> {
     Ok(Status {
         driver,
         module: module::loaded()?,
+        takeover: Takeover::now()?,
+        devices_by_driver: by_driver,
         waiting_for: match driver {
             Driver::Loading => module::tasks_in("0"),
             Driver::Unloading => module::tasks_in("1"),
@@ -88,6 +114,23 @@ pub fn status(scope: &Scope, dev: Option<&str>) -> Result<Status> {
         },
         devices,
     })
+}
+
+/// `found` are the devices of the scope, so that they are not looked for twice if the scope is everything.
+fn by_driver(scope: &Scope, found: &[(Namespace, Vec<Device>)]) -> Result<ByDriver> {
+    let count = |found: &[(Namespace, Vec<Device>)]| -> usize {
+        found.iter().map(|(_, devices)| devices.len()).sum()
+    };
+    let total = match scope {
+        Scope::All => Some(count(found)),
+        // A user who is not root has no access to other namespaces, but to the rest of the status.
+        _ => device::all_namespaces().ok().map(|all| count(&all)),
+    };
+    let rust = match module::is_present() {
+        true => module::devices()?,
+        false => Some(0),
+    };
+    Ok(ByDriver::of(rust, total))
 }
 
 fn one(namespace: Namespace) -> Result<Vec<(Namespace, Vec<Device>)>> {
@@ -124,4 +167,20 @@ fn entries(
         })
     });
     Ok(entries.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ByDriver;
+
+    #[test]
+    fn rest_is_the_built_in_drivers() {
+        let of = |rust, total| ByDriver::of(rust, total).c;
+        assert_eq!(of(Some(2), Some(6)), Some(4));
+        assert_eq!(of(Some(0), Some(6)), Some(6));
+        // A device came between the two counts.
+        assert_eq!(of(Some(7), Some(6)), Some(0));
+        assert_eq!(of(Some(7), None), None);
+        assert_eq!(of(None, Some(6)), None);
+    }
 }

@@ -4,10 +4,13 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::ByDriver;
 use super::Entry;
 use super::Status;
 use crate::hook::Attached;
 use crate::hook::Hook;
+use crate::module::Driver;
+use crate::module::Takeover;
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -27,8 +30,14 @@ impl fmt::Display for Status {
             }
             writeln!(f, ", reference count {}", module.references)?;
         }
+        if let Some(text) = takeover(self.driver, self.takeover) {
+            writeln!(f, "takeover: {text}")?;
+        }
         for task in &self.waiting_for {
             writeln!(f, "waits for {task}")?;
+        }
+        if self.driver != Driver::None {
+            writeln!(f, "total:    {}", self.devices_by_driver)?;
         }
         write!(f, "devices:  {}", self.devices.len())?;
         let mut namespace = None;
@@ -40,6 +49,38 @@ impl fmt::Display for Status {
             write!(f, "\n    {entry}")?;
         }
         Ok(())
+    }
+}
+
+/// The state of the takeover in words, if it is not what the driver says already.
+fn takeover(driver: Driver, takeover: Option<Takeover>) -> Option<&'static str> {
+    match (driver, takeover?) {
+        (Driver::BuiltIn, Takeover::Off) => Some(
+            "off, so netkit_rs serves no device: `netkit-rs load` takes all devices over",
+        ),
+        (Driver::Rust, Takeover::Incomplete) => Some(
+            "incomplete, so some devices are served by the other driver: `netkit-rs load` takes all devices over",
+        ),
+        (_, Takeover::Incomplete) => Some(
+            "incomplete, so some devices are served by the other driver: `netkit-rs unload` hands all devices back",
+        ),
+        (_, Takeover::On | Takeover::Off) => None,
+    }
+}
+
+impl fmt::Display for ByDriver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.rust, self.c) {
+            (Some(rust), Some(c)) => write!(
+                f,
+                "{rust} with the Rust driver, {c} with the C driver, in all network namespaces"
+            ),
+            (Some(rust), None) => write!(
+                f,
+                "{rust} with the Rust driver, in all network namespaces (only root sees the C driver's number)"
+            ),
+            (None, _) => f.write_str("unknown (the module is an old build, which does not count)"),
+        }
     }
 }
 
@@ -123,6 +164,24 @@ mod tests {
     use super::*;
     use crate::bpf::Program;
     use crate::hook::HoldingLink;
+
+    #[test]
+    fn numbers_of_devices() {
+        let text = |rust, c| ByDriver { rust, c }.to_string();
+        assert!(text(Some(4), Some(2)).starts_with("4 with the Rust driver, 2 with the C driver"));
+        assert!(text(Some(4), None).contains("only root"));
+    }
+
+    #[test]
+    fn takeovers_worth_a_line() {
+        assert_eq!(takeover(Driver::Rust, Some(Takeover::On)), None);
+        assert_eq!(takeover(Driver::Unloading, Some(Takeover::Off)), None);
+        assert_eq!(takeover(Driver::BuiltIn, None), None);
+        let hint = |driver, state| takeover(driver, Some(state)).unwrap_or_default();
+        assert!(hint(Driver::BuiltIn, Takeover::Off).contains("`netkit-rs load`"));
+        assert!(hint(Driver::Rust, Takeover::Incomplete).contains("`netkit-rs load`"));
+        assert!(hint(Driver::Disabled, Takeover::Incomplete).contains("`netkit-rs unload`"));
+    }
 
     #[test]
     fn a_program() {

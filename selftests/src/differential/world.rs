@@ -25,6 +25,7 @@ use super::op::LINKS;
 use super::op::MAC;
 use super::op::NAMESPACES;
 use super::op::PROGS;
+use crate::adopted;
 use crate::bpf;
 use crate::bpf::ids;
 use crate::bpf::link::Link;
@@ -171,7 +172,10 @@ impl World {
                 peer,
             } => {
                 let attrs = self.request(link, data, peer.as_ref());
-                words(self.spaces[*ns].new_link(&ifinfomsg(*index, 0, 0), &attrs))
+                let header = ifinfomsg(*index, 0, 0);
+                words(adopted::create(|| {
+                    self.spaces[*ns].new_link(&header, &attrs)
+                }))
             }
             Op::Change { device, link, data } => {
                 let attrs = self.request(link, data, None);

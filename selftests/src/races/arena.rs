@@ -92,7 +92,8 @@ impl fmt::Display for Score {
     }
 }
 
-fn onto_cpu(number: usize) -> Result<()> {
+/// Keeps the calling thread on one CPU.
+pub fn onto_cpu(number: usize) -> Result<()> {
     let cpus = thread::available_parallelism().context("the number of CPUs")?;
     let mut set = CpuSet::new();
     set.set(number % cpus)?;

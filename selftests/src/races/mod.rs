@@ -10,6 +10,8 @@ mod flood;
 mod managers;
 mod module;
 mod programs;
+mod takeover;
+mod takeover_use;
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -23,6 +25,7 @@ use crate::tests::Needs;
 use crate::tests::Test;
 use crate::traffic;
 
+pub use self::arena::onto_cpu;
 use self::flood::Flood;
 
 /// All races, those with the module last.
@@ -32,6 +35,8 @@ pub fn tests() -> Vec<Test> {
         .flatten()
         .collect();
     let mut module = module::tests();
+    module.extend(takeover::tests());
+    module.extend(takeover_use::tests());
     for test in &mut module {
         test.needs = Needs::Module("there is no module to load or unload with the built-in driver");
     }

@@ -8,6 +8,7 @@ use anyhow::bail;
 use anyhow::Context;
 use anyhow::Result;
 use serde_json::json;
+use serde_json::Value;
 
 use crate::bpf::link::Link;
 use crate::bpf::mprog::Place;
@@ -22,6 +23,7 @@ use crate::command::json;
 use crate::command::load_beside;
 use crate::command::refused;
 use crate::command::run;
+use crate::command::run_as_nobody;
 use crate::command::start;
 use crate::command::Name;
 use crate::ctx::Ctx;
@@ -38,7 +40,8 @@ tests![
     there_and_back,
     refused_loads,
     machines_that_do_not_allow_it,
-    c_devices_by_namespace,
+    reload,
+    taken_over_again,
     load_in_two_steps,
     unload_in_two_steps,
     two_unload_at_once,
@@ -60,33 +63,170 @@ fn load_line(t: &Ctx) -> String {
     format!("load {}", t.module.display())
 }
 
+/// Three pairs are there already, of which one lies in a namespace that a descriptor alone holds.
 fn there_and_back(t: &Ctx) -> Result<()> {
-    let told = json(&load_line(t))?;
-    let expected = json!({ "driver": "rust", "module": t.module });
-    check::equal("load", &told, &expected)?;
-    check::equal("status", &json("status")?["driver"], "rust")?;
-    refused(&load_line(t), 5, &["loaded already", "netkit-rs status"])?;
-    // Three pairs, of which one lies in a namespace that a descriptor alone holds.
     let (named, held) = (t.ns()?, t.ns()?);
     let _name = Name::give(&named, "counted")?;
-    Spec::l3().create(&t.host, &named)?;
+    let pair = Spec::l3().create(&t.host, &named)?;
     Spec::l3().create(&named, &held)?;
     Spec::l3().create_as("a", "b", &held, &held)?;
+    by_driver("before", 0, 6)?;
+    let told = json(&load_line(t))?;
+    let expected = json!({ "driver": "rust", "module": t.module, "devices_taken_over": 6 });
+    check::equal("load", &told, &expected)?;
+    by_driver("loaded", 6, 0)?;
+    let status = json("status")?;
+    check::equal("driver", &status["driver"], "rust")?;
+    check::equal("takeover", &status["takeover"], "on")?;
+    check::equal("ifindex", &status["devices"][0]["ifindex"], pair.primary)?;
+    refused(&load_line(t), 5, &["loaded already", "netkit-rs status"])?;
+    Spec::l3().create_as("c", "d", &t.host, &t.host)?;
+    by_driver("one pair more", 8, 0)?;
     let told = json("unload")?;
-    let expected = json!({ "driver": "c", "devices_removed": 6 });
+    let expected = json!({ "driver": "c", "devices_removed": 0, "devices_handed_back": 8 });
     check::equal("unload", &told, &expected)?;
     check::that("the module is out", !module::is_loaded())?;
-    refused("unload", 4, &["not loaded", "the kernel's own driver"])?;
-    // Without a name, the module beside the command; in words.
+    by_driver("unloaded", 0, 8)?;
+    check::equal("takeover", &json("status")?["takeover"], &Value::Null)?;
+    refused("unload", 4, &["not loaded", "the built-in driver"])?;
+    in_words(t)
+}
+
+/// Eight devices are there. Without a name, `load` finds the module beside the command.
+fn in_words(t: &Ctx) -> Result<()> {
     let text = load_beside(&t.module)?.stdout;
     check::that(
         &text,
-        text.starts_with("loaded /") && text.contains("netkit_rs.ko"),
+        text.starts_with("loaded /")
+            && text.contains("netkit_rs.ko: 8 netkit devices taken over; "),
     )?;
-    Spec::l3().create_as("c", "d", &t.host, &t.host)?;
+    let text = good("status")?.stdout;
+    check::that(
+        &text,
+        text.contains("\ntotal:    8 with the Rust driver, 0 with the C driver, "),
+    )?;
+    check::that(&text, !text.contains("takeover:"))?;
+    // A user who is not root cannot look into the other namespaces.
+    let text = run_as_nobody("status")?.stdout;
+    check::that(&text, text.contains("\ntotal:    8 with the Rust driver"))?;
+    let text = good(&format!("reload {}", t.module.display()))?.stdout;
+    check::that(
+        &text,
+        text.starts_with("reloaded ") && text.contains("again; 8 netkit devices taken over"),
+    )?;
     let text = good("unload")?.stdout;
-    check::that(&text, text.starts_with("2 netkit devices belong to it"))?;
-    check::that(&text, text.contains("\nunloaded: "))
+    check::that(
+        &text,
+        text.starts_with("unloaded: 8 netkit devices handed back; "),
+    )
+}
+
+fn by_driver(when: &str, rust: u32, c: u32) -> Result<()> {
+    let told = json("status")?["devices_by_driver"].clone();
+    check::equal(when, &told, &json!({ "rust": rust, "c": c }))
+}
+
+/// A wrong file changes nothing, and the right one takes the place of the loaded module.
+fn reload(t: &Ctx) -> Result<()> {
+    let line = format!("reload {}", t.module.display());
+    refused(&line, 4, &["not loaded", "netkit-rs load"])?;
+    let pair = Spec::l3().create(&t.host, &t.host)?;
+    let link = Link::create(
+        Prog::returning(NEXT)?,
+        pair.primary,
+        PRIMARY,
+        Place::default(),
+    )?;
+    good(&load_line(t))?;
+    let build = json("status")?["module"]["build_id"].clone();
+    refused("reload /no/such/module.ko", 4, &["/no/such/module.ko"])?;
+    refused("reload /proc/self/comm", 1, &["is not a kernel module"])?;
+    let other = other_module()?;
+    refused(&format!("reload {other}"), 5, &["but not netkit_rs"])?;
+    by_driver("after refusals", 2, 0)?;
+    let told = json(&line)?;
+    let expected = json!({
+        "driver": "rust", "module": t.module, "old_build_id": build, "new_build_id": build,
+        "devices_handed_back": 2, "devices_taken_over": 2,
+    });
+    check::equal("reload", &told, &expected)?;
+    check::equal("the link", link.info()?.ifindex, pair.primary)?;
+    refused_reload(t)?;
+    check::equal("the link", link.info()?.ifindex, pair.primary)
+}
+
+/// A file that looks right, and that the module's own check refuses: the old module is gone by then, and the message says
+/// which driver serves.
+fn refused_reload(t: &Ctx) -> Result<()> {
+    let other = for_another_build(t)?;
+    let words = [
+        "the old module (build ",
+        "The built-in driver serves all devices",
+        &format!("`netkit-rs load {other}`"),
+        "another build of this kernel release",
+        "it says: the running kernel is another build",
+    ];
+    run(&format!("reload {other}"))?.refused(5, &words)?;
+    check::that("the module is out", !module::is_loaded())?;
+    by_driver("after the refusal", 0, 2)?;
+    refused(&format!("load {other}"), 5, &words[3..])
+}
+
+/// A copy of the module that expects a kernel of the same release and with another build ID.
+fn for_another_build(t: &Ctx) -> Result<String> {
+    const PATH: &str = "/tmp/another.ko";
+    // The note of the running kernel: sizes of the name and of the value, type, name; behind these the build ID.
+    const NOTE: &[u8] = b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0";
+    let find = |haystack: &[u8], needle: &[u8]| {
+        haystack
+            .windows(needle.len())
+            .position(|window| window == needle)
+    };
+    let notes = std::fs::read("/sys/kernel/notes")?;
+    let start = find(&notes, NOTE).context("the kernel has no build ID")? + NOTE.len();
+    let id = &notes[start..start + 20];
+    // The compiler may have spread the expected ID over instructions, which hold eight bytes of it each.
+    let start = &id[..8];
+    let mut bytes = std::fs::read(&t.module)?;
+    check::that(
+        "the module holds the kernel's build ID",
+        find(&bytes, start).is_some(),
+    )?;
+    while let Some(at) = find(&bytes, start) {
+        bytes[at] ^= 1;
+    }
+    std::fs::write(PATH, bytes)?;
+    Ok(PATH.to_owned())
+}
+
+/// What the parameter `takeover` says is told, and `load` does what is left.
+fn taken_over_again(t: &Ctx) -> Result<()> {
+    const TAKEOVER: &str = "/sys/module/netkit_rs/parameters/takeover";
+    Spec::l3().create(&t.host, &t.host)?;
+    good(&load_line(t))?;
+    std::fs::write(TAKEOVER, "0")?;
+    let status = json("status")?;
+    check::equal("driver", &status["driver"], "c")?;
+    check::equal("takeover", &status["takeover"], "off")?;
+    by_driver("off", 0, 2)?;
+    let text = good("status")?.stdout;
+    check::that(
+        &text,
+        text.contains("\ntakeover: off") && text.contains("`netkit-rs load`"),
+    )?;
+    let told = json("load")?;
+    let expected = json!({ "driver": "rust", "module": null, "devices_taken_over": 2 });
+    check::equal("load", &told, &expected)?;
+    by_driver("on again", 2, 0)?;
+    // RTNL cannot be kept busy from here.
+    cover(TAKEOVER, "incomplete\n")?;
+    let status = json("status")?;
+    check::equal("driver", &status["driver"], "rust")?;
+    check::equal("takeover", &status["takeover"], "incomplete")?;
+    let text = good("status")?.stdout;
+    check::that(&text, text.contains("\ntakeover: incomplete"))?;
+    good("unload")?;
+    Ok(())
 }
 
 fn refused_loads(_: &Ctx) -> Result<()> {
@@ -143,27 +283,6 @@ fn other_module() -> Result<String> {
     bail!("the kernel has no module")
 }
 
-fn c_devices_by_namespace(t: &Ctx) -> Result<()> {
-    let (named, held) = (t.ns()?, t.ns()?);
-    let _name = Name::give(&named, "tenant")?;
-    let pair = Spec::l3().create_as("nk0", "eth0", &t.host, &named)?;
-    let other = Spec::l3().create_as("nk0", "eth1", &held, &named)?;
-    let words = [
-        "built-in driver",
-        "ip link del",
-        "\n  this namespace: nk0",
-        "\n  tenant: eth0, eth1",
-        ", which only a descriptor holds: nk0",
-    ];
-    refused(&load_line(t), 5, &words)?;
-    check::that("the module is out", !module::is_loaded())?;
-    held.del_link(other.primary)?;
-    t.host.del_link(pair.primary)?;
-    good(&load_line(t))?;
-    good("unload")?;
-    Ok(())
-}
-
 /// A transition takes a second or two: who does not wait is told who holds it up, and can come back.
 fn load_in_two_steps(t: &Ctx) -> Result<()> {
     let line = format!("{} --timeout 0", load_line(t));
@@ -171,8 +290,9 @@ fn load_in_two_steps(t: &Ctx) -> Result<()> {
     // It may have been over at once.
     if ran.status != Some(0) {
         let words = [
-            "not every process uses it yet after 0 seconds",
-            "Wait for it with `netkit-rs load`",
+            "some tasks have not switched to it yet after 0 seconds",
+            "the built-in driver serves all devices",
+            "`netkit-rs load` again",
         ];
         ran.refused(6, &words)?;
         let told =
@@ -197,7 +317,10 @@ fn unload_in_two_steps(t: &Ctx) -> Result<()> {
     good(&load_line(t))?;
     let ran = run("unload --timeout 0")?;
     if ran.status != Some(0) {
-        ran.refused(6, &["the module is disabled, but", "netkit-rs unload"])?;
+        ran.refused(
+            6,
+            &["the module is disabled, but", "`netkit-rs unload` again"],
+        )?;
         let driver = json("status")?["driver"].clone();
         check::that("status", driver == "unloading" || driver == "disabled")?;
         refused(&load_line(t), 5, &["netkit-rs unload"])?;
@@ -248,7 +371,7 @@ fn compressed(t: &Ctx) -> Result<()> {
 }
 
 /// As a cumulative livepatch does it, or an unloading that was interrupted after its first step: the module is in the kernel
-/// without its livepatch. Devices carry on, nobody can attach, and the command knows the way out.
+/// without its livepatch. The built-in driver serves the devices and their programs, and the command knows the way out.
 fn livepatch_switched_off(t: &Ctx) -> Result<()> {
     good(&load_line(t))?;
     let pair = Spec::l3().create(&t.host, &t.host)?;
@@ -262,23 +385,21 @@ fn livepatch_switched_off(t: &Ctx) -> Result<()> {
     check::soon("the livepatch is off", || Ok(!Path::new(PATCH).exists()))?;
     let status = json("status")?;
     check::equal("driver", &status["driver"], "disabled")?;
-    check::equal(
-        "devices",
-        status["devices"].as_array().map(Vec::len),
-        Some(2),
-    )?;
+    check::equal("takeover", &status["takeover"], "off")?;
+    by_driver("switched off", 0, 2)?;
     let text = good("status")?.stdout;
     check::that(
         &text,
-        text.contains("livepatch off") && text.contains("`netkit-rs unload`"),
+        text.contains("livepatch of netkit_rs (Rust) is off")
+            && text.contains("`netkit-rs unload`"),
     )?;
-    let attach = format!("attach {} -p one_of_two -d nk0", crate::command::object()?);
-    refused(&attach, 5, &["does not answer", "netkit-rs status"])?;
+    let object = crate::command::object()?;
+    good(&format!("attach {object} -p one_of_two -d nk0"))?;
     refused(
         &load_line(t),
         5,
         &["its livepatch is off", "netkit-rs unload"],
     )?;
-    check::equal("unload", &json("unload")?["devices_removed"], 2)?;
-    check::equal("the link is defunct", link.info()?.ifindex, 0)
+    check::equal("unload", &json("unload")?["devices_handed_back"], 0)?;
+    check::equal("the link", link.info()?.ifindex, pair.primary)
 }

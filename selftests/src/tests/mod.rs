@@ -87,9 +87,9 @@ mod symbols;
 mod users;
 mod verdict;
 mod xdp;
-mod xsk;
+pub mod xsk;
 mod xsk_end;
-mod zcrx;
+pub mod zcrx;
 
 pub fn all() -> Vec<Test> {
     [

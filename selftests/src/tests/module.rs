@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Loading and unloading netkit_rs.ko: refused while the built-in driver has
-//! devices, possible at any moment else, and afterwards as if it never was.
+//! Loading and unloading netkit_rs.ko: possible at any moment, whatever devices, programs, links and sockets there are.
+//! They stay, and work as before.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -31,8 +31,8 @@ use crate::kmsg::Kmsg;
 use crate::lessor;
 use crate::lessor::Card;
 use crate::module;
-use crate::netkit;
 use crate::netkit::Spec;
+use crate::netkit::DROP;
 use crate::netkit::NEXT;
 use crate::netns::Ns;
 use crate::runner::BPFFS;
@@ -44,20 +44,17 @@ use crate::uring::Zcrx;
 const WHY: &str = "there is no module to load or unload with the built-in driver";
 
 tests![
-    c_device_refuses_load,
-    c_device_in_other_namespace_refuses_load,
-    refusal_leaves_the_built_in_driver,
-    load_against_a_creator,
+    load_with_c_devices,
+    load_while_devices_come_and_go,
     loaded_twice,
     links_do_not_hold_the_module,
-    devices_go_at_unload,
-    unload_with_links_held,
-    unload_with_link_pinned,
+    devices_stay_at_unload,
+    links_survive_unload,
+    pins_survive,
     unload_while_fdinfo_is_read,
     unload_under_traffic,
     unload_with_socket_on_the_device,
     unload_with_leases,
-    unload_while_devices_come_and_go,
     built_in_driver_after_unload,
     nothing_leaks,
     again_and_again,
@@ -86,45 +83,25 @@ pub fn built_in_works(t: &Ctx) -> Result<()> {
     Ok(())
 }
 
-/// Loading is refused, and the log names the device.
-fn refused(t: &Ctx, device: &str) -> Result<()> {
-    let mut kmsg = Kmsg::tail()?;
-    check::errno("loading", module::insert(&t.module), Errno::EBUSY)?;
-    check::that("the module is out", !module::is_loaded())?;
-    let lines = kmsg.lines();
-    let named = lines
-        .iter()
-        .any(|line| line.contains("netkit_rs") && line.contains(device));
-    check::that(&format!("{device} named in {lines:?}"), named)
-}
-
-fn c_device_refuses_load(t: &Ctx) -> Result<()> {
-    let pair = Spec::l3().create_as("tenant0", "tenant1", &t.host, &t.host)?;
-    refused(t, "tenant")?;
-    check::equal("devices", netkit::devices(&t.host)?.len(), 2)?;
-    t.host.del_link(pair.primary)?;
-    module::load(&t.module)?;
-    module::unload()
-}
-
-fn c_device_in_other_namespace_refuses_load(t: &Ctx) -> Result<()> {
+/// All devices of all namespaces are taken over, and serve.
+fn load_with_c_devices(t: &Ctx) -> Result<()> {
+    let duo = t.duo(Spec::l3())?;
     let (left, right) = (t.ns()?, t.ns()?);
-    let pair = Spec::l3().create_as("hidden0", "hidden1", &left, &right)?;
-    refused(t, "hidden")?;
-    left.del_link(pair.primary)?;
+    Spec::l2().create(&left, &right)?;
+    Spec::l2().create_as("a", "b", &t.host, &t.host)?;
+    let mut kmsg = Kmsg::tail()?;
     module::load(&t.module)?;
-    module::unload()
-}
-
-/// The door that was closed for the check is open again.
-fn refusal_leaves_the_built_in_driver(t: &Ctx) -> Result<()> {
-    let pair = Spec::l3().create_as("tenant0", "tenant1", &t.host, &t.host)?;
-    for _ in 0..3 {
-        refused(t, "tenant")?;
-        built_in_works(t)?;
-    }
-    t.host.del_link(pair.primary)?;
-    Ok(())
+    check::equal("devices that are the module's", module::devices()?, 6)?;
+    let lines = kmsg.lines();
+    let told = |line: &String| line.contains("netkit_rs: took over 6 devices");
+    check::that(&format!("told in {lines:?}"), lines.iter().any(told))?;
+    traffic::udp_exchange(&duo.host, &duo.pod, POD4.into(), 100)?;
+    let prog = Prog::returning(NEXT)?;
+    mprog::attach(&prog, duo.pair.primary, PEER, Place::default())?;
+    module::unload()?;
+    let lines = kmsg.lines();
+    let told = |line: &String| line.contains("netkit_rs: handed 6 devices back");
+    check::that(&format!("told in {lines:?}"), lines.iter().any(told))
 }
 
 /// Runs `body` while another thread repeats `work` in a namespace of its own.
@@ -156,65 +133,27 @@ pub fn joined(thread: ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
         .unwrap_or_else(|_| bail!("the other thread panicked"))
 }
 
-/// Creates a pair, has it for a moment and deletes it; the driver may be on its way
-/// out or in. Answers whether that was noticed: no pair could be made, or it was taken.
-fn a_visit(ns: &Ns) -> Result<bool> {
+/// Creates a pair, has it for a moment and deletes it.
+pub fn come_and_go(ns: &Ns) -> Result<()> {
     let begun = Instant::now();
-    if !create(ns)? {
-        return Ok(true);
-    }
+    let pair = Spec::l3().create_as("busy0", "busy1", ns, ns)?;
     // As long there as on the way, or a slow kernel would hardly ever be met with it.
     thread::sleep(begun.elapsed().max(Duration::from_millis(50)));
-    Ok(!delete(ns)?)
+    Ok(ns.del_link(pair.primary)?)
 }
 
-pub fn come_and_go(ns: &Ns) -> Result<()> {
-    a_visit(ns).map(drop)
-}
-
-/// Whether there is a pair now; there is none while the driver changes.
-fn create(ns: &Ns) -> Result<bool> {
-    match Spec::l3().name("busy0").peer("busy1").try_create(ns) {
-        Ok(()) => Ok(true),
-        Err(no) if matches!(no.errno, Errno::EOPNOTSUPP | Errno::EBUSY | Errno::EAGAIN) => {
-            Ok(false)
+/// Nobody who makes or deletes devices is refused meanwhile.
+fn load_while_devices_come_and_go(t: &Ctx) -> Result<()> {
+    meanwhile(come_and_go, |rounds| {
+        for _ in 0..t.rounds.clamp(2, 5) {
+            let before = rounds.load(Ordering::Relaxed);
+            module::load(&t.module)?;
+            module::unload()?;
+            check::soon("pairs", || Ok(rounds.load(Ordering::Relaxed) > before + 3))?;
         }
-        Err(no) => Err(no.into()),
-    }
-}
-
-/// Whether the pair was still there; an unload may have deleted it in the meantime.
-fn delete(ns: &Ns) -> Result<bool> {
-    match ns.link("busy0").and_then(|link| ns.del_link(link.index)) {
-        Ok(()) => Ok(true),
-        Err(no) if no.errno == Errno::ENODEV => Ok(false),
-        Err(no) => Err(no.into()),
-    }
-}
-
-/// Whoever comes first wins, and either way nothing breaks.
-fn load_against_a_creator(t: &Ctx) -> Result<()> {
-    const TRIES: u32 = 40;
-    let (mut refused, mut loaded) = (0, 0);
-    meanwhile(come_and_go, |_| {
-        for _ in 0..TRIES {
-            match module::insert(&t.module) {
-                Ok(()) => {
-                    loaded += 1;
-                    module::wait_loaded()?;
-                    module::unload()?;
-                }
-                Err(Errno::EBUSY) => refused += 1,
-                Err(other) => bail!("loading answered {other}"),
-            }
-            if refused >= 2 && loaded >= 1 {
-                break;
-            }
-        }
+        t.note(format!("{} pairs", rounds.load(Ordering::Relaxed)));
         Ok(())
     })?;
-    check::that("refused at least once", refused > 0)?;
-    check::that("loaded at least once", loaded > 0)?;
     built_in_works(t)
 }
 
@@ -238,30 +177,35 @@ fn links_do_not_hold_the_module(t: &Ctx) -> Result<()> {
     module::unload()
 }
 
-fn devices_go_at_unload(t: &Ctx) -> Result<()> {
+fn devices_stay_at_unload(t: &Ctx) -> Result<()> {
     module::load(&t.module)?;
     let (left, right) = (t.ns()?, t.ns()?);
     Spec::l3().create(&left, &right)?;
     Spec::l2().create_as("a", "b", &t.host, &t.host)?;
     Spec::l2().create_as("c", "d", &t.host, &left)?;
+    let duo = t.duo(Spec::l3())?;
     module::unload()?;
-    for ns in [&t.host, &left, &right] {
-        check::equal("devices", netkit::devices(ns)?.len(), 0)?;
-    }
-    Ok(())
+    check::equal("devices", t.devices()?, 8)?;
+    traffic::udp_exchange(&duo.host, &duo.pod, POD4.into(), 100)?;
+    let prog = Prog::returning(NEXT)?;
+    mprog::attach(&prog, duo.pair.primary, PEER, Place::default())?;
+    duo.pod.del_link(duo.pair.peer)?;
+    check::equal("devices", t.devices()?, 6)
 }
 
-/// What is left of a link whose driver has gone: looked at, refused, closed.
-pub fn defunct(link: &Link, prog: &Prog) -> Result<()> {
+/// A link is on its device, runs its program, and can be changed.
+pub fn in_force(link: &Link, prog: &Prog, ifindex: u32) -> Result<()> {
     let info = link.info()?;
-    check::equal("ifindex", (info.ifindex, info.prog_id), (0, prog.id))?;
+    check::equal("link", (info.ifindex, info.prog_id), (ifindex, prog.id))?;
+    let line = format!("ifindex:\t{ifindex}\n");
+    check::that("fdinfo", link.fdinfo()?.contains(&line))?;
     let other = Prog::returning(NEXT)?;
-    check::errno("update", link.update(&other, None), Errno::ENOLINK)?;
-    check::that("fdinfo", link.fdinfo()?.contains("ifindex:\t0\n"))?;
-    check::equal("detach", link.detach(), Ok(()))
+    check::equal("update", link.update(&other, Some(prog)), Ok(()))?;
+    check::equal("program", link.info()?.prog_id, other.id)?;
+    check::equal("update back", link.update(prog, Some(&other)), Ok(()))
 }
 
-fn unload_with_links_held(t: &Ctx) -> Result<()> {
+fn links_survive_unload(t: &Ctx) -> Result<()> {
     module::load(&t.module)?;
     let pair = Spec::l3().create(&t.host, &t.host)?;
     let prog = Prog::returning(NEXT)?;
@@ -270,27 +214,43 @@ fn unload_with_links_held(t: &Ctx) -> Result<()> {
         Link::create(&prog, pair.primary, PEER, Place::default())?,
     ];
     module::unload()?;
-    for link in &links {
-        defunct(link, &prog)?;
+    for (link, index) in links.iter().zip([pair.primary, pair.peer]) {
+        in_force(link, &prog, index)?;
     }
-    drop(links);
+    let [first, second] = links;
+    check::equal("detach", first.detach(), Ok(()))?;
+    drop(second);
+    for hook in [PRIMARY, PEER] {
+        check::soon("no program is left", || {
+            Ok(mprog::query(pair.primary, hook)?.count == 0)
+        })?;
+    }
+    t.host.del_link(pair.primary)?;
     built_in_works(t)
 }
 
-fn unload_with_link_pinned(t: &Ctx) -> Result<()> {
+/// A link that only its pin holds keeps its program in force, through an unload and the next load.
+fn pins_survive(t: &Ctx) -> Result<()> {
     module::load(&t.module)?;
-    let pair = Spec::l3().create(&t.host, &t.host)?;
-    let prog = Prog::returning(NEXT)?;
+    let duo = t.duo(Spec::l3())?;
+    let prog = Prog::returning(DROP)?;
     let path = Path::new(BPFFS).join("held");
-    Link::create(&prog, pair.primary, PRIMARY, Place::default())?.pin(&path)?;
+    Link::create(&prog, duo.pair.primary, PRIMARY, Place::default())?.pin(&path)?;
+    let holds = || -> Result<()> {
+        in_force(&Link::open_pin(&path)?, &prog, duo.pair.primary)?;
+        let arrives = traffic::udp_arrives(&duo.host, &duo.pod, POD4.into(), false)?;
+        check::equal("arrives", arrives, false)
+    };
+    holds()?;
     module::unload()?;
-    defunct(&Link::open_pin(&path)?, &prog)?;
-    // A second life of the module does not bring it back.
+    holds()?;
     module::load(&t.module)?;
-    defunct(&Link::open_pin(&path)?, &prog)?;
+    holds()?;
     module::unload()?;
     std::fs::remove_file(&path)?;
-    Ok(())
+    check::soon("the program goes with the pin", || {
+        traffic::udp_arrives(&duo.host, &duo.pod, POD4.into(), false)
+    })
 }
 
 fn unload_while_fdinfo_is_read(t: &Ctx) -> Result<()> {
@@ -308,7 +268,7 @@ fn unload_while_fdinfo_is_read(t: &Ctx) -> Result<()> {
             module::unload()
         },
     )?;
-    defunct(&link, &prog)
+    in_force(&link, &prog, pair.primary)
 }
 
 fn unload_under_traffic(t: &Ctx) -> Result<()> {
@@ -317,19 +277,24 @@ fn unload_under_traffic(t: &Ctx) -> Result<()> {
     let prog = Prog::returning(NEXT)?;
     mprog::attach(&prog, duo.pair.primary, PRIMARY, Place::default())?;
     let sender = traffic::udp_sender(&duo.host, POD4.into())?;
-    let _receiver = traffic::udp_receiver(&duo.pod, POD4.into())?;
+    let receiver = traffic::udp_receiver(&duo.pod, POD4.into())?;
+    receiver.set_read_timeout(Some(Duration::from_secs(5)))?;
     meanwhile(
         |_| {
-            // After the device has gone there is no route: that is no failure.
-            let _sent_or_not = sender.send(&[0; 100]);
-            Ok(())
+            check::equal("sent", sender.send(&[0; 100])?, 100)?;
+            let mut buffer = [0; 200];
+            check::equal("received", receiver.recv(&mut buffer)?, 100)
         },
         |rounds| {
             check::soon("datagrams", || Ok(rounds.load(Ordering::Relaxed) > 100))?;
-            module::unload()
+            module::unload()?;
+            let before = rounds.load(Ordering::Relaxed);
+            check::soon("more datagrams", || {
+                Ok(rounds.load(Ordering::Relaxed) > before + 100)
+            })
         },
     )?;
-    check::equal("devices", netkit::devices(&t.host)?.len(), 0)
+    check::equal("devices", t.devices()?, 2)
 }
 
 fn unload_with_socket_on_the_device(t: &Ctx) -> Result<()> {
@@ -342,16 +307,19 @@ fn unload_with_socket_on_the_device(t: &Ctx) -> Result<()> {
             (libc::ETH_P_ALL as u16).to_be(),
         ))),
     )?;
+    // Without a receiver, the second datagram would be refused.
+    let _receiver = traffic::udp_receiver(&duo.pod, POD4.into())?;
     let datagram = traffic::udp_sender(&duo.host, POD4.into())?;
     socket2::SockRef::from(&datagram).bind_device(Some(b"nk0"))?;
     datagram.send(&[0; 10])?;
     module::unload()?;
-    check::that("nowhere to send", datagram.send(&[0; 10]).is_err())?;
+    check::equal("sent", datagram.send(&[0; 10])?, 10)?;
     drop((packet, datagram));
+    duo.host.del_link(duo.pair.primary)?;
     built_in_works(t)
 }
 
-/// A socket's buffers and provided memory leave the card behind a leased queue together with the devices.
+/// A socket's buffers and provided memory stay with the card behind a leased queue, and go when they are given up.
 fn unload_with_leases(t: &Ctx) -> Result<()> {
     module::load(&t.module)?;
     lessor::with(t, || {
@@ -369,37 +337,16 @@ fn unload_with_leases(t: &Ctx) -> Result<()> {
         let used = || -> Result<_> { Ok((one.seen(1)?.has_pool, two.seen(1)?.has_provider)) };
         check::equal("in use", used()?, (1, 1))?;
         module::unload()?;
-        check::equal("devices", netkit::devices(&t.host)?.len(), 0)?;
-        check::equal("in use", used()?, (0, 0))?;
-        for card in [&one, &two] {
-            check::equal("lease", netdev.queue(card.index, 1)?.lease, None)?;
+        check::equal("in use", used()?, (1, 1))?;
+        for (card, index) in [(&one, nk0), (&two, nk1)] {
+            let lease = netdev.queue(card.index, 1)?.lease;
+            check::equal("lease", lease, Some((index, 1, None)))?;
         }
         drop((socket, memory));
-        Ok(())
+        check::soon("both are given up", || Ok(used()? == (0, 0)))?;
+        t.host.del_link(nk0)?;
+        check::equal("lease", netdev.queue(one.index, 1)?.lease, None)
     })
-}
-
-fn unload_while_devices_come_and_go(t: &Ctx) -> Result<()> {
-    const TRIES: u32 = 20;
-    let met = AtomicU32::new(0);
-    for round in 1..=TRIES {
-        module::load(&t.module)?;
-        let creator = |ns: &Ns| {
-            met.fetch_add(a_visit(ns)?.into(), Ordering::Relaxed);
-            Ok(())
-        };
-        meanwhile(creator, |rounds| {
-            check::soon("pairs", || Ok(rounds.load(Ordering::Relaxed) > 3))?;
-            module::unload()
-        })?;
-        if round >= t.rounds.min(5) && met.load(Ordering::Relaxed) > 0 {
-            break;
-        }
-    }
-    let met = met.load(Ordering::Relaxed);
-    t.note(format!("{met} times a creator was met"));
-    check::that("a creator was met: refused, or his pair was taken", met > 0)?;
-    built_in_works(t)
 }
 
 fn built_in_driver_after_unload(t: &Ctx) -> Result<()> {
@@ -432,18 +379,19 @@ fn nothing_leaks(t: &Ctx) -> Result<()> {
     traffic::tcp_exchange(&duo.host, &duo.pod, POD4.into(), 100_000)?;
     check::equal("references", module::references()?, idle)?;
     module::unload()?;
+    duo.host.del_link(duo.pair.primary)?;
     check::soon("programs and links gone", || {
         Ok(Ids::now().beyond(&before).is_empty())
     })
 }
 
 fn again_and_again(t: &Ctx) -> Result<()> {
-    for round in 0..t.rounds {
+    let duo = t.duo(Spec::l3())?;
+    for _ in 0..t.rounds {
         module::load(&t.module)?;
-        if round % 5 == 0 {
-            Spec::l3().create(&t.host, &t.host)?;
-        }
         module::unload()?;
+        traffic::udp_exchange(&duo.host, &duo.pod, POD4.into(), 100)?;
     }
+    duo.host.del_link(duo.pair.primary)?;
     built_in_works(t)
 }

@@ -44,7 +44,7 @@ const COMES: Duration = Duration::from_secs(5);
 const COMES_NOT: Duration = Duration::from_millis(60);
 
 /// A single device, up, whose queue 1 is the card's queue 2, and whose queue 2 the card's queue 1.
-pub(super) struct Bench {
+pub struct Bench {
     pub cable: Cable,
     pub ns: Ns,
     pub index: u32,
@@ -102,7 +102,7 @@ impl Bench {
     }
 
     /// A datagram from the world comes out of the socket.
-    fn hears_the_world(&self, socket: &mut Xsk, number: u8) -> Result<()> {
+    pub fn hears_the_world(&self, socket: &mut Xsk, number: u8) -> Result<()> {
         let payload = [number; 100];
         let frame = traffic::udp_frame(&self.cable.phys.mac()?, POD4, HOST4, &payload)?;
         traffic::send_frame(&self.cable.far.ns, self.cable.far.index, &frame)?;

@@ -46,13 +46,13 @@ const WINDOW: usize = 256 << 10;
 const COMES: Duration = Duration::from_secs(10);
 
 /// A pair whose end in the pod has the card's queue 2 on lease as its queue 1, and a way from the world to the pod.
-struct Bench {
-    cable: Cable,
+pub struct Bench {
+    pub cable: Cable,
     duo: Duo,
 }
 
 impl Bench {
-    fn new(t: &Ctx, spec: Spec) -> Result<Self> {
+    pub fn new(t: &Ctx, spec: Spec) -> Result<Self> {
         let cable = lessor::cable(t, 4, 0)?;
         let duo = t.duo(spec.peer_rx_queues(3))?;
         let host = Some(duo.pod.number_of(&t.host)?);
@@ -72,7 +72,7 @@ impl Bench {
         Ok(Self { cable, duo })
     }
 
-    fn register(&self) -> Result<Zcrx> {
+    pub fn register(&self) -> Result<Zcrx> {
         let answer = Zcrx::register(&self.duo.pod, self.duo.pair.peer, 1)?;
         answer.context("IORING_REGISTER_ZCRX_IFQ")
     }
@@ -81,7 +81,7 @@ impl Bench {
         Ok(self.cable.phys.seen(2)?.has_provider)
     }
 
-    fn memory_goes(&self) -> Result<()> {
+    pub fn memory_goes(&self) -> Result<()> {
         check::soon("the memory is taken away", || Ok(self.provider()? == 0))
     }
 
@@ -97,7 +97,7 @@ impl Bench {
     }
 
     /// Bytes from the world get into the memory that the pod has provided.
-    fn carries(&self, memory: &mut Zcrx, bytes: usize) -> Result<()> {
+    pub fn carries(&self, memory: &mut Zcrx, bytes: usize) -> Result<()> {
         let (mut near, far) = self.connect()?;
         let pattern: Vec<u8> = (0..bytes).map(|n| (n / 7) as u8).collect();
         let sent = pattern.clone();

@@ -59,7 +59,11 @@ fn parse_list(text: &str) -> Result<Vec<Wanted>> {
 
 /// A GNU build ID: a SHA-1, as ld and lld make it for the kernel.
 fn parse_build_id(digits: &str) -> Result<[u8; 20]> {
-    let byte = |at: usize| digits.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+    let byte = |at: usize| {
+        digits
+            .get(at..at + 2)
+            .and_then(|pair| u8::from_str_radix(pair, 16).ok())
+    };
     let bytes: Option<Vec<u8>> = (0..digits.len()).step_by(2).map(byte).collect();
     bytes
         .and_then(|bytes| bytes.try_into().ok())
@@ -184,7 +188,13 @@ mod tests {
     fn build_ids() {
         let id = parse_build_id(&"0f".repeat(20)).expect("a build ID");
         assert_eq!(id, [15; 20]);
-        for wrong in ["", "0f", &"0f".repeat(21), &"xy".repeat(20), &"0f".repeat(19)] {
+        for wrong in [
+            "",
+            "0f",
+            &"0f".repeat(21),
+            &"xy".repeat(20),
+            &"0f".repeat(19),
+        ] {
             assert!(parse_build_id(wrong).is_err(), "{wrong}");
         }
     }

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Taking the built-in driver's devices over, and handing them back, while they are in use.
+//!
+//! A device goes from the built-in driver to the module when the module's livepatch is enabled, and back before it is
+//! disabled. Nobody may notice. A test either goes through whole loads and unloads, or exchanges the drivers by the
+//! module's parameter `takeover`, which does the same to the devices and takes a moment instead of seconds.
+
+mod busy;
+mod deletions;
+mod ethtool;
+mod hitless;
+mod hold;
+mod kernel;
+mod kinds;
+mod operations;
+mod picture;
+mod places;
+mod queues;
+mod same;
+pub mod states;
+mod strangers;
+mod stream;
+mod streams;
+
+use crate::tests::Needs;
+use crate::tests::Test;
+
+pub fn tests() -> Vec<Test> {
+    let mut all: Vec<_> = [
+        hitless::tests(),
+        queues::tests(),
+        same::tests(),
+        kinds::tests(),
+        deletions::tests(),
+        kernel::tests(),
+        busy::tests(),
+        strangers::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    for test in &mut all {
+        test.name = format!("takeover::{}", test.name);
+        test.needs = Needs::Module("the built-in driver's devices have nobody to go to");
+        test.patience = 5;
+    }
+    all
+}
