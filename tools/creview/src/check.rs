@@ -301,7 +301,8 @@ mod tests {
     fn what_is_gone_is_told() {
         let source = Source::new("gone", "\treturn 0;");
         let mut list = empty();
-        update(&mut list, 0, &found(&source, &list));
+        let here = found(&source, &list);
+        update(&mut list, 0, &here);
         let row = list.rows["f"].clone();
         list.rows.insert("i".to_owned(), row);
         fs::write(source.0.join("net/f.c"), "").expect("a file");
