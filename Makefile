@@ -15,7 +15,7 @@ races_timeout ?= 3600
 RACE_SECONDS ?= 30
 
 .DEFAULT_GOAL := module
-.PHONY: module tools test-tools bench-tools test test-modules test-debug test-races test-endings fuzz fuzz-long kselftest iproute2 demo bench bench-scale bench-docs check fmt rust-analyzer shell vm-shell load unload docs install setup clean distclean help
+.PHONY: module tools test-tools bench-tools test test-modules test-debug test-races test-endings fuzz fuzz-long kselftest iproute2 demo bench bench-scale bench-takeover bench-docs check fmt rust-analyzer shell vm-shell load unload docs install setup clean distclean help
 
 module: ## build target/module/netkit_rs.ko (the default; CLIPPY=1 lints it, too)
 	@$(inside) scripts/build-module
@@ -69,7 +69,11 @@ bench-scale: module bench-tools ## the same for operations beside 1 to 10,000 pa
 		scale --driver "$$driver" --out "target/bench/scale-raw-$$driver.json" --commit '$(commit)' $(BENCH_ARGS) || exit; done
 	@$(inside) target/release/netkit-bench report
 
-bench-docs: bench-tools ## put the newest result of `make bench` into docs/
+bench-takeover: module bench-tools ## what taking over 1 to 10,000 pairs costs, how long RTNL is held, what gets lost
+	@scripts/vm --icount --mem 6G --name bench-takeover --timeout 3000 -- target/release/netkit-bench takeover --commit '$(commit)' $(BENCH_ARGS)
+	@$(inside) target/release/netkit-bench report
+
+bench-docs: bench-tools ## put the newest results of these into docs/
 	@$(inside) target/release/netkit-bench report --docs docs
 
 kselftest: module tools ## run the kernel's own netkit tests in a VM, on the C driver and on ours

@@ -12,10 +12,11 @@ use crate::raw::Driver;
 use crate::raw::Sample;
 use crate::sockets::Ends;
 
-const CLIENT: &str = "198.18.3.1";
-const SERVER: &str = "198.18.3.2";
+pub const CLIENT: &str = "198.18.3.1";
+pub const SERVER: &str = "198.18.3.2";
 
-pub fn measure(driver: Driver) -> Result<Vec<Sample>> {
+/// A pair with an address at each end.
+pub fn bed(driver: Driver) -> Result<Bed> {
     let shape = Shape {
         mode: Mode::L2,
         far: true,
@@ -25,6 +26,11 @@ pub fn measure(driver: Driver) -> Result<Vec<Sample>> {
     let (near, far) = (bed::NEAR, bed::FAR);
     bed::ip(&format!("addr add {CLIENT}/24 dev {near}\n"))?;
     bed.in_far(|| bed::ip(&format!("addr add {SERVER}/24 dev {far}\n")))?;
+    Ok(bed)
+}
+
+pub fn measure(driver: Driver) -> Result<Vec<Sample>> {
+    let bed = bed(driver)?;
     let ends = Ends {
         client: &Ns::own()?,
         server: bed.far(),

@@ -2,7 +2,8 @@
 //! netkit-bench: what a packet and an operation cost on the C netkit, on netkit_rs and on veth.
 //!
 //! `guest` runs as root in a VM whose clock counts instructions (scripts/vm --icount) and writes every run
-//! down; `report` makes the table, results.json and the plots of that. `make bench` does both.
+//! down; `report` makes the table, results.json and the plots of that. `make bench` does both. `scale` and `takeover`
+//! measure beside many pairs (`make bench-scale`, `make bench-takeover`).
 
 mod bed;
 mod bpf;
@@ -11,6 +12,7 @@ mod cilium;
 mod control;
 mod end_to_end;
 mod gso;
+mod hold;
 mod module;
 mod netns;
 mod nl;
@@ -19,15 +21,18 @@ mod packets;
 mod pktgen;
 mod plot;
 mod plot_scale;
+mod plot_takeover;
 mod raw;
 mod report;
 mod scale;
 mod scale_report;
 mod scenario;
 mod sockets;
+mod stream;
+mod takeover;
+mod takeover_report;
 
 use std::fs;
-use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -48,11 +53,23 @@ const SCALE: [&str; 3] = [
     "target/bench/scale-raw-rust.json",
 ];
 
+const TAKEOVER: &str = "target/bench/takeover-raw.json";
+
 #[derive(Parser)]
 #[command(about = "Measures netkit: the C driver, netkit_rs, veth")]
 struct Args {
     #[command(subcommand)]
     part: Part,
+}
+
+/// What is measured.
+#[derive(clap::Args)]
+struct Build {
+    #[arg(long, default_value = "target/module/netkit_rs.ko")]
+    module: PathBuf,
+    /// What the module was built from, for the record
+    #[arg(long, default_value = "unknown")]
+    commit: String,
 }
 
 #[derive(Subcommand)]
@@ -62,11 +79,8 @@ enum Part {
         /// The file to write the runs to
         #[arg(long, default_value = "target/bench/raw.json")]
         out: PathBuf,
-        #[arg(long, default_value = "target/module/netkit_rs.ko")]
-        module: PathBuf,
-        /// What the module was built from, for the record
-        #[arg(long, default_value = "unknown")]
-        commit: String,
+        #[command(flatten)]
+        build: Build,
         /// Only scenarios whose name holds this text
         #[arg(long)]
         filter: Option<String>,
@@ -79,14 +93,21 @@ enum Part {
         /// The file to write the runs to
         #[arg(long)]
         out: PathBuf,
-        #[arg(long, default_value = "target/module/netkit_rs.ko")]
-        module: PathBuf,
-        /// What the module was built from, for the record
-        #[arg(long, default_value = "unknown")]
-        commit: String,
+        #[command(flatten)]
+        build: Build,
         /// No more pairs than this
         #[arg(long, default_value_t = u32::MAX)]
         most: u32,
+    },
+    /// Measure taking over the built-in driver's devices and handing them back (in the VM, as root)
+    Takeover {
+        /// The file to write the runs to
+        #[arg(long, default_value = TAKEOVER)]
+        out: PathBuf,
+        #[command(flatten)]
+        build: Build,
+        #[command(flatten)]
+        extent: takeover::Extent,
     },
     /// Show what was measured
     Report {
@@ -95,6 +116,9 @@ enum Part {
         /// What `scale` measured of a driver, if it was run; one file a driver
         #[arg(long, default_values = SCALE)]
         scale: Vec<PathBuf>,
+        /// What `takeover` measured, if it was run
+        #[arg(long, default_value = TAKEOVER)]
+        takeover: PathBuf,
         /// The folder for results.json, table.md and the plots
         #[arg(long, default_value = "target/bench")]
         out: PathBuf,
@@ -106,28 +130,31 @@ enum Part {
 
 fn main() -> Result<()> {
     match Args::parse().part {
-        Part::Guest {
-            out,
-            module,
-            commit,
-            filter,
-        } => {
-            let raw = guest(&module, commit, filter.as_deref())?;
+        Part::Guest { out, build, filter } => {
+            let raw = guest(build, filter.as_deref())?;
             raw.write(&out)
         }
         Part::Scale {
             driver,
             out,
-            module,
-            commit,
+            build,
             most,
         } => {
-            let raw = scaling(driver, &module, commit, most)?;
+            let raw = scaling(driver, build, most)?;
             raw.write(&out)
+        }
+        Part::Takeover { out, build, extent } => {
+            prepare()?;
+            let module = Module::open(&build.module)?;
+            let samples = takeover::measure(&module, &extent)?;
+            let raw = raw(build.commit, samples)?;
+            raw.write(&out)?;
+            takeover_report::check(&raw)
         }
         Part::Report {
             raw,
             scale,
+            takeover,
             out,
             docs,
         } => {
@@ -138,7 +165,10 @@ fn main() -> Result<()> {
             if !scale.is_empty() {
                 scale_report::make(&scale, &out, docs.as_deref())?;
             }
-            if !raw.exists() && scale.is_empty() {
+            if takeover.exists() {
+                takeover_report::make(&takeover, &out, docs.as_deref())?;
+            }
+            if !raw.exists() && scale.is_empty() && !takeover.exists() {
                 bail!("nothing was measured: `make bench` does");
             }
             Ok(())
@@ -166,7 +196,7 @@ fn raw(commit: String, samples: Vec<Sample>) -> Result<Raw> {
     })
 }
 
-fn guest(module: &Path, commit: String, filter: Option<&str>) -> Result<Raw> {
+fn guest(build: Build, filter: Option<&str>) -> Result<Raw> {
     prepare()?;
     packets::add_host_device()?;
     let wanted = |name: &str| filter.is_none_or(|filter| name.contains(filter));
@@ -189,7 +219,7 @@ fn guest(module: &Path, commit: String, filter: Option<&str>) -> Result<Raw> {
     };
     driver(Driver::C)?;
     driver(Driver::Veth)?;
-    let module = Module::open(module)?;
+    let module = Module::open(&build.module)?;
     let of_module = if wanted("module") {
         module.measure()?
     } else {
@@ -207,17 +237,14 @@ fn guest(module: &Path, commit: String, filter: Option<&str>) -> Result<Raw> {
         module.unload()?;
     }
     samples.extend(of_module);
-    raw(commit, samples)
+    raw(build.commit, samples)
 }
 
-fn scaling(driver: Driver, module: &Path, commit: String, most: u32) -> Result<Raw> {
+fn scaling(driver: Driver, build: Build, most: u32) -> Result<Raw> {
     prepare()?;
-    let sizes: Vec<u32> = scale::SIZES
-        .into_iter()
-        .filter(|size| *size <= most)
-        .collect();
+    let sizes = scale::up_to(most, &scale::SIZES);
     let samples = if driver == Driver::Rust {
-        let module = Module::open(module)?;
+        let module = Module::open(&build.module)?;
         module.load()?;
         let samples = scale::measure(driver, &sizes)?;
         module.unload()?;
@@ -225,5 +252,5 @@ fn scaling(driver: Driver, module: &Path, commit: String, most: u32) -> Result<R
     } else {
         scale::measure(driver, &sizes)?
     };
-    raw(commit, samples)
+    raw(build.commit, samples)
 }

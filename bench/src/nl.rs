@@ -2,9 +2,13 @@
 //! As much rtnetlink as it takes to create, delete and dump pairs without starting `ip`,
 //! whose own start would be most of what is measured.
 
+use std::os::fd::AsRawFd;
+
 use anyhow::bail;
 use anyhow::Result;
 use nix::errno::Errno;
+
+use crate::netns::Ns;
 
 const INFO_KIND: u16 = 1;
 const INFO_DATA: u16 = 2;
@@ -114,13 +118,28 @@ impl Netlink {
 
     /// A pair both ends of which have a name: making one up takes the kernel a look at every device.
     pub fn create_named(&self, kind: &str, name: &str, peer: &str, group: u32) -> Result<()> {
+        let group = attribute(libc::IFLA_GROUP, &group.to_ne_bytes());
+        self.create_pair(kind, name, &name_attribute(peer), &group)
+    }
+
+    /// A pair whose other end is in that namespace.
+    pub fn create_between(&self, kind: &str, name: &str, peer: &str, ns: &Ns) -> Result<()> {
+        let mut info = name_attribute(peer);
+        info.extend(attribute(
+            libc::IFLA_NET_NS_FD,
+            &ns.as_raw_fd().to_ne_bytes(),
+        ));
+        self.create_pair(kind, name, &info, &[])
+    }
+
+    fn create_pair(&self, kind: &str, name: &str, peer: &[u8], more: &[u8]) -> Result<()> {
         let mut peer_info = vec![0; IFINFOMSG];
-        peer_info.extend(name_attribute(peer));
+        peer_info.extend(peer);
         let data = attribute(PEER_INFO | NESTED, &peer_info);
         let mut info = attribute(INFO_KIND, kind.as_bytes());
         info.extend(attribute(INFO_DATA | NESTED, &data));
         let mut attributes = name_attribute(name);
-        attributes.extend(attribute(libc::IFLA_GROUP, &group.to_ne_bytes()));
+        attributes.extend(more);
         attributes.extend(attribute(libc::IFLA_LINKINFO | NESTED, &info));
         self.new_link(&attributes)
     }

@@ -55,6 +55,8 @@ pub enum Unit {
     /// Milliseconds of the guest's clock: instructions, and waiting.
     Milliseconds,
     Bytes,
+    /// Datagrams, exchanges.
+    Count,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

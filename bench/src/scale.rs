@@ -28,6 +28,11 @@ const CALLS: u32 = 40;
 /// Fewer pairs than this are lost in what the kernel's caches do on their own.
 const ENOUGH_FOR_MEMORY: u32 = 1000;
 
+/// The sizes that are no more than `most`.
+pub fn up_to(most: u32, sizes: &[u32]) -> Vec<u32> {
+    sizes.iter().copied().filter(|size| *size <= most).collect()
+}
+
 struct Scale {
     driver: Driver,
     netlink: Netlink,

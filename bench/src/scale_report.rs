@@ -31,7 +31,7 @@ pub const OPERATIONS: [(&str, &str); 6] = [
 ];
 const MEMORY: [(&str, &str); 2] = [("memory-slab", "slab"), ("memory-per-cpu", "per CPU")];
 
-fn row(text: &mut String, title: &str, cells: impl Iterator<Item = String>) -> Result<()> {
+pub fn row(text: &mut String, title: &str, cells: impl Iterator<Item = String>) -> Result<()> {
     let cells: Vec<String> = cells.collect();
     writeln!(text, "| {title} | {} |", cells.join(" | "))?;
     Ok(())

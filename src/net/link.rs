@@ -96,8 +96,8 @@ impl<'a> Request<'a> {
         let net = unsafe {
             bindings::netkit_rs_rtnl_newlink_peer_net(ptr::from_ref(self.params).cast_mut())
         };
-        // SAFETY: One of the namespaces on which `rtnl_newlink()` holds references (`rtnl_nets_add()`) until
-        // `newlink` has returned.
+        // SAFETY: The namespace lives until `newlink` has returned. `rtnl_newlink()` holds a reference on it
+        // (`rtnl_nets_add()`). If it is `src_net`, 7.2 leaves that to the socket which sends the request.
         unsafe { Net::from_raw(net) }
     }
 }

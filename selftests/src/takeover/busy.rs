@@ -36,7 +36,7 @@ tests![
 
 /// Longer than the ten seconds that the module waits for, and what comes before.
 const HELD: Duration = Duration::from_secs(13);
-const HELD_FROM_LOADING: Duration = Duration::from_secs(20);
+const HELD_OVER_A_TRANSITION: Duration = Duration::from_secs(20);
 /// So that the thread that holds RTNL has it before others ask for it.
 const HEAD_START: Duration = Duration::from_millis(500);
 
@@ -86,7 +86,7 @@ fn no_rtnl_for_loading(t: &Ctx) -> Result<()> {
     let probe = Probe::load(t)?;
     let duo = t.duo(Spec::l3())?;
     let mut kmsg = Kmsg::tail()?;
-    without_rtnl(&probe, HELD_FROM_LOADING, || {
+    without_rtnl(&probe, HELD_OVER_A_TRANSITION, || {
         module::insert(&t.module)?;
         incomplete(&mut kmsg, "taken over")
     })?;
@@ -112,7 +112,7 @@ fn no_rtnl_for_unloading(t: &Ctx) -> Result<()> {
         Place::default(),
     )?;
     let mut kmsg = Kmsg::tail()?;
-    without_rtnl(&probe, HELD, || {
+    without_rtnl(&probe, HELD_OVER_A_TRANSITION, || {
         // Waits for RTNL as long as the module does, and goes on without.
         module::disable()?;
         incomplete(&mut kmsg, "handed back")
