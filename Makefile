@@ -15,7 +15,7 @@ races_timeout ?= 3600
 RACE_SECONDS ?= 30
 
 .DEFAULT_GOAL := module
-.PHONY: module tools test-tools bench-tools test test-modules test-debug test-races test-endings fuzz fuzz-long kselftest iproute2 demo bench bench-scale bench-takeover bench-docs check fmt rust-analyzer shell vm-shell load unload docs install setup clean distclean help
+.PHONY: module tools test-tools bench-tools test test-modules test-debug test-adopted test-races test-endings fuzz fuzz-long kselftest iproute2 demo bench bench-scale bench-takeover bench-docs check fmt rust-analyzer shell vm-shell load unload docs install setup clean distclean help
 
 module: ## build target/module/netkit_rs.ko (the default; CLIPPY=1 lints it, too)
 	@$(inside) scripts/build-module
@@ -51,10 +51,14 @@ fuzz-long: module test-tools ## a million on ours alone, best with NETKIT_RS_VAR
 	@scripts/vm --name fuzz-long --timeout $(fuzz_timeout) -- target/release/netkit-selftests --module $(netkit_rs_ko) \
 		--fuzz-long --fuzz 1000000 --fuzz-steps 500 --seed $(FUZZ_SEED) --fuzz-from $(FUZZ_FROM) $(TEST_ARGS)
 
+test-adopted: module test-tools test-modules ## the selftests on devices that C has made and ours has taken over
+	@scripts/vm --name adopted --timeout $(vm_timeout) -- target/release/netkit-selftests --module $(netkit_rs_ko) --adopted \
+		--skip fuzz:: --skip differential --skip races:: $(TEST_ARGS)
+
 test-races: module test-tools test-modules ## the races alone, each for RACE_SECONDS (30)
 	@scripts/vm --name races --timeout $(races_timeout) -- target/release/netkit-selftests --module $(netkit_rs_ko) --filter races:: --seconds $(RACE_SECONDS) $(TEST_ARGS)
 
-test-endings: module test-tools ## end a VM by reboot(2) and by kexec with devices alive
+test-endings: module test-tools ## end a VM by reboot(2), by kexec, and after a forced removal
 	@scripts/test-endings
 
 # What was measured: the commit, and whether there is more than it.

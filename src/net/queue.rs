@@ -123,7 +123,7 @@ impl<'a> Locked<'a> {
     ///
     /// # Safety
     ///
-    /// That must be so.
+    /// The instance lock of `dev` must be held for `'a`, if `netdev_need_ops_lock()` says so.
     pub(super) unsafe fn assume(_dev: &'a NetDevice) -> Self {
         // INVARIANT: By the function's safety requirement.
         Self(PhantomData)

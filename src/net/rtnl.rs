@@ -35,7 +35,7 @@ impl Rtnl {
     ///
     /// For a caller with a lock that a holder of RTNL may wait for.
     pub(crate) fn lock_within(patience: Delta) -> Option<RtnlGuard> {
-        const STEP: Delta = Delta::from_micros(500);
+        const STEP: Delta = Delta::from_micros(100);
         let begun = Instant::<Monotonic>::now();
         // SAFETY: `rtnl_trylock()` takes the mutex `rtnl_mutex`, in process context as `lock()`; the guard releases it.
         while unsafe { bindings::rtnl_trylock() } == 0 {
