@@ -78,8 +78,8 @@ impl NetDevice {
 
     /// Takes the instance lock if nobody holds it (`mutex_trylock()`).
     pub(super) fn try_lock(&self) -> Option<LockGuard<'_>> {
-        // SAFETY: By the type invariant the device is valid; the guard releases the mutex `dev->lock` if it was taken.
-        unsafe { bindings::netkit_rs_netdev_trylock(self.as_ptr()) }.then_some(LockGuard(self))
+        // SAFETY: By the type invariant the device is valid; the guard, made only if the mutex `dev->lock` was taken, releases it.
+        unsafe { bindings::netkit_rs_netdev_trylock(self.as_ptr()) }.then(|| LockGuard(self))
     }
 
     /// Takes the instance lock if the device's operations run under it (`netdev_lock_ops()`).
