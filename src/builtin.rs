@@ -11,7 +11,8 @@ use crate::{
         builtin::BuiltIn,
         notifier,
         rcu::{HasPeer, RcuDevice},
-        takeover::Takeover, //
+        takeover::Takeover,
+        xdp, //
     },
     netkit::{Netkit, Notifier}, //
 };
@@ -67,5 +68,17 @@ pub(crate) const NOTIFIER: [klp::Func; 1] = unsafe {
     [klp::Func::new(
         c"netkit_notifier",
         notifier::Adapter::<Notifier>::call as *const (),
+    )]
+};
+
+/// `netkit_xsk()`. A device has the built-in driver's tables when its `ndo_uninit` is over; the buffers of a socket that was just
+/// closed are taken off it later, in the background (`xp_disable_drv_zc()`), and the kernel warns about C's answer.
+///
+/// SAFETY: `netkit_xsk()` is the `ndo_bpf` of `netkit_netdev_ops`, and called by that alone; the replacement is an `ndo_bpf` for the
+/// same devices.
+pub(crate) const XSK: [klp::Func; 1] = unsafe {
+    [klp::Func::new(
+        c"netkit_xsk",
+        xdp::Adapter::<Netkit>::bpf as *const (),
     )]
 };

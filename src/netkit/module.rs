@@ -18,12 +18,13 @@ use kernel::{
     prelude::*, //
 };
 
-/// The functions of the built-in driver that the rest of the kernel calls by name, through its link operations or its
-/// notifier.
-static PATCH: klp::Patch<11> = klp::Patch::new(klp::Func::table(&[
+/// The functions of the built-in driver that the rest of the kernel calls by name, through its link operations, its notifier,
+/// or a device that the module has given up.
+static PATCH: klp::Patch<12> = klp::Patch::new(klp::Func::table(&[
     &bpf::syscall::Adapter::<Netkit>::FUNCS,
     &bpf::link::Adapter::<Netkit>::FUNCS,
     &builtin::NOTIFIER,
+    &builtin::XSK,
 ]));
 
 /// The loaded module.

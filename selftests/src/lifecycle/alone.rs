@@ -165,7 +165,7 @@ fn nothing_of_it_is_reachable(t: &Ctx) -> Result<()> {
     check::equal(
         "functions of the kernel's netkit that go elsewhere",
         patched()?.len(),
-        11,
+        12,
     )?;
     module::unload()?;
     for list in LISTS {
