@@ -60,7 +60,8 @@ is_missing() {
     done
     wanted=$(option "$headers" RUSTC_VERSION_TEXT)
     found=$(rustc --version 2>/dev/null) || found=none
-    [ "$found" = "$wanted" ] || missing+=("the kernel was built by \"$wanted\", and rustc is \"$found\"")
+    [ "$found" = "$wanted" ] || missing+=("the kernel was built by \"$wanted\", and rustc is \"$found\": install that version of rustc and rust-src")
+    [ -d "$(rustc --print sysroot 2>/dev/null)/lib/rustlib/src/rust/library/core" ] || missing+=("the library's source is missing (apt install rust-src)")
     wanted=$(option "$headers" CC_VERSION_TEXT)
     found=$("$cc" --version 2>/dev/null | head -n 1)
     [ "$found" = "$wanted" ] || missing+=("the kernel was built by \"$wanted\", and $cc is \"${found:-missing}\"")
