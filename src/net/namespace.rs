@@ -8,7 +8,10 @@ use super::{
     device::NetDevice,
     rtnl::Rtnl, //
 };
-use crate::bindings;
+use crate::bindings::{
+    self,
+    layout, //
+};
 use core::ptr::{
     self,
     NonNull, //
@@ -82,10 +85,11 @@ impl Net {
     fn device_from<'a>(&self, ifindex: c_ulong, _rtnl: &'a Rtnl) -> Option<&'a NetDevice> {
         let mut index = ifindex;
         // SAFETY: The namespace is valid; `xa_find()` takes the RCU lock itself. An entry of `dev_by_index` is a device
-        // that is listed: `list_netdevice()` and `unlist_netdevice()` put it there and take it away, under RTNL.
+        // that is listed: `list_netdevice()` and `unlist_netdevice()` put it there and take it away, under RTNL. Its offset
+        // is the one in the kernel's BTF.
         unsafe {
             let dev = bindings::xa_find(
-                &raw mut (*self.as_ptr()).dev_by_index,
+                self.as_ptr().byte_add(layout::net::DEV_BY_INDEX).cast(),
                 &mut index,
                 c_ulong::MAX,
                 bindings::XA_PRESENT,
