@@ -218,6 +218,12 @@ pub(crate) struct Tables<T> {
 // SAFETY: The tables are constants: `struct net_device_ops` and the others are only read, through pointers to const.
 unsafe impl<T> Sync for Tables<T> {}
 
+impl<T: DeviceType> Tables<T> {
+    /// Does not compile for a private area that `alloc_netdev_mqs()` does not align well enough.
+    pub(crate) const PRIVATE_FITS: () =
+        assert!(align_of::<T::Private>() <= bindings::NETDEV_ALIGN as usize);
+}
+
 impl<T> Tables<T> {
     pub(super) fn netdev_ops(&'static self) -> *const bindings::net_device_ops {
         &raw const self.netdev

@@ -18,10 +18,7 @@ use core::marker::PhantomData;
 impl<T: StandIn + QueueDriver + XskDriver> Tables<T> {
     /// The tables of `T`, for a static.
     pub(crate) const fn new() -> Self {
-        const {
-            // Of the memory that `alloc_netdev_mqs()` gives to a private area.
-            assert!(align_of::<T::Private>() <= bindings::NETDEV_ALIGN as usize);
-        }
+        const { Self::PRIVATE_FITS }
         // INVARIANT: The adapters are those of `T`.
         Self {
             netdev: bindings::net_device_ops {
