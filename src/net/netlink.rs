@@ -173,11 +173,19 @@ impl<'a, A: AttrType> Table<'a, A> {
     }
 }
 
+/// Memory for the attributes of a [`PeerInfo`], too large to be moved about on the kernel's stack.
+pub(crate) struct PeerTable([*mut bindings::nlattr; Ifla::COUNT]);
+
+impl PeerTable {
+    pub(crate) const fn new() -> Self {
+        Self([ptr::null_mut(); Ifla::COUNT])
+    }
+}
+
 /// The header and the attributes nested in a peer-info attribute (`rtnl_nla_parse_ifinfomsg()`).
 pub(crate) struct PeerInfo<'a> {
-    tb: [*mut bindings::nlattr; Ifla::COUNT],
+    table: Table<'a, Ifla>,
     ifindex: i32,
-    _attr: PhantomData<Attr<'a>>,
 }
 
 impl<'a> PeerInfo<'a> {
@@ -185,22 +193,27 @@ impl<'a> PeerInfo<'a> {
     ///
     /// As the C drivers do, takes no notice of an error: rtnetlink parsed the same attribute before it called
     /// the driver, and refused the request if it was malformed.
-    pub(crate) fn parse(attr: &Attr<'a>, extack: &mut ExtAck) -> Self {
-        let mut tb = [ptr::null_mut(); Ifla::COUNT];
+    pub(crate) fn parse(attr: &Attr<'a>, memory: &'a mut PeerTable, extack: &mut ExtAck) -> Self {
         // The field `ifi_index` of `struct ifinfomsg`.
         const AT: usize = core::mem::offset_of!(bindings::ifinfomsg, ifi_index);
         let ifindex = attr.payload().get(AT..).and_then(<[u8]>::first_chunk);
+        // What was parsed before is no attribute of this one.
+        memory.0.fill(ptr::null_mut());
         if attr.payload().len() >= size_of::<bindings::ifinfomsg>() {
             // SAFETY: The table has IFLA_MAX + 1 entries; the attribute is valid, and as long as the header that
             // `rtnl_nla_parse_ifinfomsg()` skips.
             unsafe {
-                bindings::rtnl_nla_parse_ifinfomsg(tb.as_mut_ptr(), attr.as_ptr(), extack.as_ptr())
+                bindings::rtnl_nla_parse_ifinfomsg(
+                    memory.0.as_mut_ptr(),
+                    attr.as_ptr(),
+                    extack.as_ptr(),
+                )
             };
         }
         Self {
-            tb,
+            // INVARIANT: `rtnl_nla_parse_ifinfomsg()` filled the table with attributes nested in `attr`, or nulls.
+            table: Table(&memory.0, PhantomData),
             ifindex: ifindex.map_or(0, |bytes| i32::from_ne_bytes(*bytes)),
-            _attr: PhantomData,
         }
     }
 
@@ -209,9 +222,8 @@ impl<'a> PeerInfo<'a> {
         self.ifindex
     }
 
-    pub(crate) fn table(&self) -> Table<'_, Ifla> {
-        // INVARIANT: `rtnl_nla_parse_ifinfomsg()` filled the table with attributes nested in `attr`, or nulls.
-        Table(&self.tb, PhantomData)
+    pub(crate) fn table(&self) -> Table<'a, Ifla> {
+        self.table
     }
 }
 

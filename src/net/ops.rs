@@ -153,7 +153,7 @@ impl<T: Driver> DeviceAdapter<T> {
         // `__dev_queue_xmit()` does it with `rcu_read_lock_bh()`.
         let bh = unsafe { BhDisabled::assume() };
         // For RCU that is enough. But helpers of BPF programs that count on it, `bpf_fib_lookup()`, look for `rcu_read_lock()` where
-        // RCU is checked, and a sender with AF_PACKET's PACKET_QDISC_BYPASS, say, has not taken it.
+        // RCU is checked, and a sender of AF_PACKET, say, has not taken it.
         let _checked = cfg!(CONFIG_PROVE_RCU).then(rcu::read_lock);
         match T::start_xmit(skb, dev, &bh) {
             Transmit::Success => bindings::NET_XMIT_SUCCESS as bindings::netdev_tx_t,

@@ -16,7 +16,7 @@ use crate::{
         ether::{is_valid_ether_addr, ETH_ALEN, ETH_MAX_MTU},
         extack::ExtAck,
         namespace::Net,
-        netlink::{total_size, IfName, Ifla, Message, Table},
+        netlink::{total_size, IfName, Ifla, Message, PeerTable, Table},
         new_device::{NameAssign, NewDevice, Registered},
         rtnl::Rtnl,
         rtnl_link::{RealQueues, Request, RtnlLinkDriver},
@@ -134,7 +134,8 @@ impl RtnlLinkDriver for Netkit {
         extack: &mut ExtAck,
         rtnl: &'a Rtnl,
     ) -> Result<Registered<'a, Self>> {
-        let settings = Settings::parse(request, extack)?;
+        let mut memory = PeerTable::new();
+        let settings = Settings::parse(request, &mut memory, extack)?;
         let peer = match settings.pairing {
             Pairing::Pair => Some(new_peer(&dev, &settings, request, extack, rtnl)?),
             Pairing::Single => None,

@@ -18,7 +18,7 @@ use crate::{
     errno::EOPNOTSUPP,
     net::{
         extack::ExtAck,
-        netlink::{Attr, Ifla, PeerInfo, Table},
+        netlink::{Attr, Ifla, PeerInfo, PeerTable, Table},
         rtnl_link::Request, //
     }, //
 };
@@ -88,16 +88,25 @@ impl<'a> Settings<'a> {
     }
 
     /// Reads a request, and refuses what does not go together: `EINVAL` for a policy, `EOPNOTSUPP` for the rest.
-    pub(super) fn parse(request: &Request<'a, uapi::Attr>, extack: &mut ExtAck) -> Result<Self> {
+    pub(super) fn parse(
+        request: &Request<'a, uapi::Attr>,
+        memory: &'a mut PeerTable,
+        extack: &mut ExtAck,
+    ) -> Result<Self> {
         let mut settings = Self::new();
         if let Some(data) = request.data() {
-            settings.read(&data, extack)?;
+            settings.read(&data, memory, extack)?;
         }
         settings.check(&request.attrs())?;
         Ok(settings)
     }
 
-    fn read(&mut self, data: &Table<'a, uapi::Attr>, extack: &mut ExtAck) -> Result {
+    fn read(
+        &mut self,
+        data: &Table<'a, uapi::Attr>,
+        memory: &'a mut PeerTable,
+        extack: &mut ExtAck,
+    ) -> Result {
         if let Some(attr) = data.get(uapi::Attr::Mode) {
             self.mode = if attr.u32() == Mode::L2 as u32 {
                 Mode::L2
@@ -106,7 +115,7 @@ impl<'a> Settings<'a> {
             };
         }
         if let Some(attr) = data.get(uapi::Attr::PeerInfo) {
-            self.peer_info = Some(PeerInfo::parse(&attr, extack));
+            self.peer_info = Some(PeerInfo::parse(&attr, memory, extack));
         }
         if let Some(attr) = data.get(uapi::Attr::Scrub) {
             self.primary.scrub = scrub(&attr);
