@@ -142,3 +142,13 @@ help:
 	@echo 'netkit-rs: make TARGET, where TARGET is one of'
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 	@echo 'Environment: NETKIT_RS_CACHE, NETKIT_RS_MIRROR, NETKIT_RS_KERNEL, NETKIT_RS_NATIVE, NETKIT_RS_ACCEL, NETKIT_RS_VARIANT (see scripts/setup, scripts/vm)'
+
+# Debian packages. DEB_MODULES="RELEASE=FILE …": modules of other kernels, each for a netkit-rs-modules package of its own.
+
+.PHONY: deb test-deb
+deb: module tools docs ## build the Debian packages into target/deb, and let lintian read them
+	@scripts/deb $$(grep -aom1 'vermagic=[^ ]*' $(netkit_rs_ko) | sed 's/vermagic=//')=$(netkit_rs_ko) $(DEB_MODULES)
+
+test-deb: deb ## try the packages on a real Debian 13 in a VM: install, boot, kernel update, removal, purge
+	@scripts/deb --version 0.1.1 --out target/deb-next $$(grep -aom1 'vermagic=[^ ]*' $(netkit_rs_ko) | sed 's/vermagic=//')=$(netkit_rs_ko)
+	@scripts/test-deb $(TEST_ARGS)

@@ -36,14 +36,37 @@ pub fn default_path() -> Result<PathBuf> {
     if let Some(built) = built.filter(|path| path.is_file()) {
         return Ok(built);
     }
-    let installed = PathBuf::from(format!("/lib/modules/{}", running_release()?));
-    find(&installed).ok_or_else(|| {
-        Kind::Absent.error(format!(
-            "there is no {NAME}: build it with `make` in the checkout, or name it (netkit-rs load FILE); it is neither \
-             next to this command nor under {}",
-            installed.display()
-        ))
-    })
+    let release = running_release()?;
+    let installed = PathBuf::from(format!("/lib/modules/{release}"));
+    listed(&installed)
+        .or_else(|| find(&installed))
+        .ok_or_else(|| {
+            Kind::Absent.error(format!(
+                "there is no {NAME} for the running kernel, neither next to this command nor under {}: install the package \
+                 netkit-rs-modules-{release} or netkit-rs-dkms, or build it with `make` in the checkout, or name a file \
+                 (netkit-rs load FILE)",
+                installed.display()
+            ))
+        })
+}
+
+/// The file that modprobe would load. Of several, depmod has listed the preferred one.
+fn listed(folder: &Path) -> Option<PathBuf> {
+    let list = fs::read_to_string(folder.join("modules.dep")).ok()?;
+    let path = folder.join(listed_in(&list)?);
+    path.is_file().then_some(path)
+}
+
+/// Lines of modules.dep are "updates/dkms/netkit_rs.ko.xz: kernel/other.ko.xz".
+fn listed_in(list: &str) -> Option<&str> {
+    list.lines()
+        .filter_map(|line| line.split_once(':'))
+        .map(|(path, _)| path)
+        .find(|path| {
+            path.rsplit('/')
+                .next()
+                .is_some_and(|name| is_named(name, NAME))
+        })
 }
 
 /// The first file of the module's name under a folder, compressed or not. Links are not followed: they lead to the kernel's headers.
@@ -146,6 +169,13 @@ mod tests {
         assert_eq!(value(&info, "nam"), None);
         let vermagic = value(&info, "vermagic").unwrap_or_default();
         assert_eq!(release_of(vermagic), "7.3.4+deb13-amd64");
+    }
+
+    #[test]
+    fn modules_dep() {
+        let list = "kernel/net/a.ko.xz: kernel/net/netkit_rs.ko\nupdates/dkms/netkit_rs.ko.xz:\n";
+        assert_eq!(listed_in(list), Some("updates/dkms/netkit_rs.ko.xz"));
+        assert_eq!(listed_in("kernel/net/not_netkit_rs.ko:\n"), None);
     }
 
     #[test]

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# What is known of an installed kernel: whether it can take the module, and what building the module for it needs. Sourced
+# by `build` and `report`, which run on the user's machine.
+
+# For each kernel a folder: the prepared tree (source/, build/, kernel), build.log, and `why-not` if there is no
+# module: a word for dkms (never, lacking: another package may mend it, failed), and a line for people.
+state=/var/lib/netkit-rs
+
+# The folder of a kernel's headers. Fails if they are not installed.
+headers_of() { readlink -e "/lib/modules/$1/build"; }
+
+# The value of an option in a kernel's configuration, without quotes.
+option() { sed -n "s/^CONFIG_$2=\"\\{0,1\\}\\([^\"]*\\)\"\\{0,1\\}\$/\\1/p" "$1/.config"; }
+
+# The version of an installed package. One that is unpacked and not configured yet counts: its files are there.
+installed_version() {
+    # shellcheck disable=SC2016 # dpkg-query expands
+    dpkg-query -W -f '${db:Status-Status} ${Version}\n' "$1" 2>/dev/null | sed -nE 's/^(installed|unpacked|half-configured|triggers-awaited|triggers-pending) //p'
+}
+
+# does_not_qualify RELEASE: prints why this kernel can never take the module. Prints nothing if it can.
+does_not_qualify() {
+    local headers name missing=''
+    [ "$(uname -m)" = x86_64 ] || { echo "the module exists for amd64 only"; return; }
+    headers=$(headers_of "$1") || { echo "its headers are not installed (apt install linux-headers-$1)"; return; }
+    for name in RUST NETKIT LIVEPATCH KALLSYMS_ALL DEBUG_INFO_BTF; do
+        [ "$(option "$headers" "$name")" = y ] || missing+=", CONFIG_$name is not set"
+    done
+    echo "${missing#, }"
+}
+
+# prebuilt RELEASE: whether a package netkit-rs-modules-RELEASE has brought the module.
+prebuilt() { compgen -G "/usr/lib/modules/$1/updates/netkit-rs/netkit_rs.ko*" >/dev/null; }
+
+# built RELEASE: whether dkms has installed the module.
+built() { compgen -G "/usr/lib/modules/$1/updates/dkms/netkit_rs.ko*" >/dev/null; }
+
+# kernel_source RELEASE: prints the name of the package with this kernel's source, as linux-source-7.3.
+kernel_source() { sed -nE 's/^([0-9]+\.[0-9]+)[.~+-].*/linux-source-\1/p' <<<"$1"; }
+
+# toolchain RELEASE: sets `cc` and `llvm`, the names of the kernel's own C compiler and of the suffix of the LLVM tools.
+toolchain() {
+    local headers
+    headers=$(headers_of "$1") || return 1
+    cc=$(option "$headers" CC_VERSION_TEXT)
+    cc=${cc%% *}
+    llvm=-$(option "$headers" RUSTC_LLVM_MAJOR_VERSION)
+}
+
+# is_missing RELEASE: prints what a build for this kernel lacks on this machine, and how to get it. Prints nothing if
+# everything is there.
+is_missing() {
+    local headers wanted found tool package missing=()
+    headers=$(headers_of "$1") || return 0
+    toolchain "$1"
+    # shellcheck disable=SC2154 # set by toolchain
+    for tool in "$cc" "clang$llvm" "llvm-link$llvm" "opt$llvm" "llvm-objcopy$llvm" rustc bindgen pahole make flex bison bc xz; do
+        command -v "$tool" >/dev/null || missing+=("the program $tool is missing")
+    done
+    wanted=$(option "$headers" RUSTC_VERSION_TEXT)
+    found=$(rustc --version 2>/dev/null) || found=none
+    [ "$found" = "$wanted" ] || missing+=("the kernel was built by \"$wanted\", and rustc is \"$found\": install that version of rustc and rust-src")
+    [ -d "$(rustc --print sysroot 2>/dev/null)/lib/rustlib/src/rust/library/core" ] || missing+=("the library's source is missing (apt install rust-src)")
+    wanted=$(option "$headers" CC_VERSION_TEXT)
+    found=$("$cc" --version 2>/dev/null | head -n 1)
+    [ "$found" = "$wanted" ] || missing+=("the kernel was built by \"$wanted\", and $cc is \"${found:-missing}\"")
+    if ! [ -e "$state/$1/kernel" ]; then
+        package=$(kernel_source "$1")
+        wanted=$(installed_version "linux-headers-$1")
+        found=$(installed_version "$package")
+        [ -n "$wanted" ] || missing+=("$headers belongs to no package linux-headers-$1")
+        if [ -n "$wanted" ] && { [ "$found" != "$wanted" ] || ! [ -r "/usr/src/$package.tar.xz" ]; }; then
+            missing+=("the source of this kernel is not installed (apt install $package=$wanted)")
+        fi
+    fi
+    kernel_image "$1" >/dev/null || missing+=("the kernel itself is not installed (apt install linux-image-$1)")
+    printf '%s\n' "${missing[@]}" | paste -sd ';' | sed 's/;/; /g'
+}
+
+# kernel_image RELEASE: prints the path of the bootable kernel.
+kernel_image() {
+    local file
+    for file in "/usr/lib/modules/$1/vmlinuz" "/boot/vmlinuz-$1"; do
+        if [ -r "$file" ]; then echo "$file"; return; fi
+    done
+    return 1
+}
