@@ -5,9 +5,10 @@
 SHELL := /bin/bash
 inside := scripts/in-root
 programs := target/release/netkit-rs
-# Where the module lies: with NETKIT_RS_VARIANT=debug or race it is built for, and tested on, that kernel (scripts/lib/variant.sh).
-variant := $(filter-out stock,$(NETKIT_RS_VARIANT))
-netkit_rs_ko := target/$(if $(variant),kernel-$(variant)/)module/netkit_rs.ko
+# Where the module lies: what is built for a kernel that NETKIT_RS_KERNEL or NETKIT_RS_VARIANT names has a folder of its own.
+ktarget := $(shell . scripts/lib/common.sh && echo $$ktarget)
+$(if $(ktarget),,$(error no kernel to build for))
+netkit_rs_ko := $(ktarget)/module/netkit_rs.ko
 vm_timeout ?= 3000
 kselftest_timeout ?= 5400
 iproute2_timeout ?= 2400
@@ -15,10 +16,13 @@ races_timeout ?= 3600
 RACE_SECONDS ?= 30
 
 .DEFAULT_GOAL := module
-.PHONY: module tools test-tools bench-tools test test-modules test-debug test-adopted test-races test-endings fuzz fuzz-long kselftest iproute2 demo bench bench-scale bench-takeover bench-docs check fmt rust-analyzer shell vm-shell load unload docs install setup clean distclean help
+.PHONY: module modtool source tools test-tools bench-tools test test-modules test-debug test-adopted test-races kernels test-endings fuzz fuzz-long kselftest iproute2 demo bench bench-scale bench-takeover bench-docs check fmt rust-analyzer shell vm-shell load unload docs install setup clean distclean help
 
-module: ## build target/module/netkit_rs.ko (the default; CLIPPY=1 lints it, too)
-	@$(inside) scripts/build-module
+module: modtool ## build target/module/netkit_rs.ko (the default; CLIPPY=1 lints it, too)
+	@$(inside) --build scripts/build-module
+
+modtool:
+	@$(inside) scripts/cargo-build -p modtool
 
 tools: ## build the command netkit-rs
 	@$(inside) scripts/cargo-build -p netkit-rs
@@ -30,7 +34,7 @@ bench-tools: tools
 	@$(inside) scripts/cargo-build -p netkit-bench
 
 test-modules: setup
-	@$(inside) scripts/build-test-modules
+	@$(inside) --build scripts/build-test-modules
 
 test: module test-tools test-modules ## run the selftests in a VM, on the C driver and on ours
 	@scripts/vm --name test --timeout $(vm_timeout) -- target/release/netkit-selftests --module $(netkit_rs_ko) $(TEST_ARGS)
@@ -58,6 +62,9 @@ test-adopted: module test-tools test-modules ## the selftests on devices that C 
 test-races: module test-tools test-modules ## the races alone, each for RACE_SECONDS (30)
 	@scripts/vm --name races --timeout $(races_timeout) -- target/release/netkit-selftests --module $(netkit_rs_ko) --filter races:: --seconds $(RACE_SECONDS) $(TEST_ARGS)
 
+kernels: ## the selftests on every kernel on offer: the quick subset, or FULL=1 all (KERNELS=RELEASE…, brief or all)
+	@scripts/test-kernels $(if $(FULL),--full) --table docs/kernels.md $(KERNELS)
+
 test-endings: module test-tools ## end a VM by reboot(2), by kexec, and after a forced removal
 	@scripts/test-endings
 
@@ -80,7 +87,10 @@ bench-takeover: module bench-tools ## what taking over 1 to 10,000 pairs costs, 
 bench-docs: bench-tools ## put the newest results of these into docs/
 	@$(inside) target/release/netkit-bench report --docs docs
 
-kselftest: module tools ## run the kernel's own netkit tests in a VM, on the C driver and on ours
+source: # the whole kernel source, where modules are built from a part
+	@scripts/setup --whole-source
+
+kselftest: source module tools ## run the kernel's own netkit tests in a VM, on the C driver and on ours
 	@$(inside) python3 -B kselftest/build.py
 	@scripts/vm --name kselftest --timeout $(kselftest_timeout) -- python3 kselftest/run.py $(TEST_ARGS)
 
@@ -99,7 +109,7 @@ fmt: ## format all Rust
 	@$(inside) rustfmt --edition 2021 src/netkit_rs.rs
 
 rust-analyzer: module ## write rust-project.json for rust-analyzer
-	@$(inside) scripts/rust-analyzer
+	@$(inside) --build scripts/rust-analyzer
 
 shell: setup ## a shell in the root folder
 	@$(inside) bash

@@ -34,6 +34,7 @@
 /* The kernel crate's own helpers that are used most: joined here, they inline too. */
 #ifdef NETKIT_RS_BITCODE
 #define __rust_helper __always_inline
+#include "../../rust/helpers/atomic.c"
 #include "../../rust/helpers/atomic_ext.c"
 #include "../../rust/helpers/rcu.c"
 #endif

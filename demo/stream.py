@@ -16,7 +16,7 @@ from pathlib import Path
 
 PORT = 9999
 # Two datagrams at once, one each way.
-INTERVAL = 0.005
+INTERVAL = 0.01
 PATIENCE = 2.0
 ROOM = 4 << 20
 # Python does not know it.

@@ -154,7 +154,7 @@ def build_netdevsim(log, tree, kbuild):
     make = ["make", f"-j{wanted.JOBS}", "-C", str(kbuild), f"M={tree}/drivers/net/netdevsim", "CONFIG_NETDEVSIM=m"]
     # The compiler that built the kernel: clang for a kernel of our own, gcc for Debian's.
     llvm = os.environ.get("NETKIT_RS_KLLVM")
-    make += [f"LLVM={llvm}" if llvm else "CC=x86_64-linux-gnu-gcc-14", "modules"]
+    make += [f"LLVM={llvm}" if llvm else f"CC={environment('NETKIT_RS_KCC')}", "modules"]
     step(log, "netdevsim", "building netdevsim", make)
 
 

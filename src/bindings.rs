@@ -2,8 +2,9 @@
 
 //! The C side, as bindgen wrote it down from `bindings/bindings.h`.
 //!
-//! Only the wrappers (`net`, `bpf`, `klp`) use this module; the driver never does. Its types are the kernel's
-//! own, read from the headers; that they agree with the running kernel is asserted in [`layout`].
+//! The wrappers (`net`, `bpf`, `klp`) use it, and `builtin`. The driver takes nothing but numbers from it, in two files: those of its
+//! user-space interface (`netkit/uapi.rs`), and the layout of `struct netkit` (`netkit/mod.rs`). The types are the kernel's own, read
+//! from the headers; that they agree with the running kernel is asserted in [`layout`].
 
 #![allow(
     clippy::all,

@@ -15,6 +15,7 @@ mod klp;
 mod net;
 mod netkit;
 mod param;
+mod warn;
 
 use kernel::prelude::*;
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash disable=SC2154 # one set of variables, shared by these files
-# The kernel: its packages from Debian's backports, and the prepared tree. Debian's headers carry no Rust metadata, so the
-# tree is made from linux-source with the headers' own .config and Module.symvers, by the same compilers, and belongs to
-# exactly that build: its folder is named by the package version and holds the kernel's GNU build ID. Sourced by scripts/setup.
+# shellcheck shell=bash disable=SC2154,SC2034 # one set of variables, shared by these files
+# The kernel: its packages, and the prepared tree. Debian's headers carry no Rust metadata, so the tree is made from the
+# kernel's source with the headers' own .config and Module.symvers, by the same compilers, and belongs to exactly that build:
+# its folder is named by the release and holds the kernel's GNU build ID. Sourced by scripts/setup.
 
 kernel_image() { echo "$root/usr/lib/modules/$release/vmlinuz"; }
-kernel_tree() { echo "$cache/$trees/$package_version"; }
+kernel_tree() { echo "$cache/$trees/$release"; }
+kernel_source() { echo "$cache/$sources/$package_version"; }
 
 # Whole and made for this very kernel: the tree's last file names the build ID and the checksum of the image it was read from.
 kernel_ready() {
@@ -22,55 +23,128 @@ kernel_ready() {
 # The releases on offer, oldest first: in the archive, or natively those whose headers are installed.
 kernel_releases() {
     if [ "$installs" = no ]; then
-        compgen -G "/usr/src/linux-headers-$series.*-$flavour" | sed 's|.*/linux-headers-||'
+        compgen -G "/usr/src/linux-headers-*-amd64" | sed 's|.*/linux-headers-||'
     else
-        inside apt-cache pkgnames "linux-binary-$series." | sed -n 's/^linux-binary-//p'
-    fi | sed -nE "s/^(${series/./\\.}\.[0-9]+\+deb13)-$flavour\$/\1/p" | sort -V
+        inside_build apt-cache pkgnames linux-headers- | sed -n 's/^linux-headers-//p'
+    fi | grep -xE "$release_pattern" | sort -V
 }
 
 choose_kernel() {
-    local offered wanted source_version
-    offered=$(kernel_releases | tr '\n' ' ')
-    [ -n "$offered" ] ||
-        die "there is no $series kernel for $suite on offer (linux-binary-$series.*+deb13-$flavour): see whether ${suite}-backports of the mirror has one"
-    wanted=${pin:-$(echo "$offered" | awk '{ print $NF }')}
-    [[ " $offered" == *" $wanted "* ]] ||
-        die "kernel $wanted (NETKIT_RS_KERNEL) is not on offer; these are: $offered"
-    release=$wanted-$flavour
+    local offered series
+    offered=$(kernel_releases)
+    release=${wanted:-$(grep -xE '[0-9.]+\+deb[0-9.]+-amd64' <<<"$offered" | tail -n 1)}
+    [ -n "$release" ] ||
+        die "there is no kernel for amd64 on offer (linux-headers-…+deb13-amd64): see whether ${suite}-backports of the mirror has one"
+    grep -Fqx "$release" <<<"$offered" ||
+        die "kernel $release (NETKIT_RS_KERNEL) is not on offer; these are: $(tr '\n' ' ' <<<"$offered")"
+    series=$(kernel_series)
     if [ "$installs" = no ]; then
         package_version=$(dpkg-query -W -f '${Version}' "linux-headers-$release")
-        source_version=$(dpkg-query -W -f '${Version}' "linux-source-$series")
-        [ "$package_version" = "$source_version" ] ||
-            die "linux-headers-$release is $package_version and linux-source-$series is $source_version: install the same version of both"
+        [ "$package_version" = "$(dpkg-query -W -f '${Version}' "linux-source-$series" 2>/dev/null)" ] ||
+            die "linux-headers-$release is $package_version, and linux-source-$series of that version is not installed"
         [ -r "$(kernel_image)" ] || die "$(kernel_image) is missing: apt-get install linux-binary-$release"
     else
-        package_version=$(inside apt-cache madison "linux-headers-$release" | awk 'NR == 1 { print $3 }')
-        inside apt-cache madison "linux-source-$series" | awk '{ print $3 }' | grep -Fqx "$package_version" ||
-            die "linux-source-$series $package_version is gone from the archive: pin another kernel with NETKIT_RS_KERNEL, one of: $offered"
+        package_version=$(inside_build apt-cache madison "linux-headers-$release" | awk 'NR == 1 { print $3 }')
     fi
 }
+# As in linux-source-7.3.
+kernel_series() { sed -E 's/^([0-9]+\.[0-9]+).*/\1/' <<<"$release"; }
 
-install_kernel() {
-    inside apt-get install -y --no-install-recommends --allow-downgrades \
-        "linux-source-$series=$package_version" "linux-config-$series=$package_version" \
-        "linux-headers-$release=$package_version" "linux-binary-$release=$package_version" \
-        "linux-modules-$release=$package_version"
-    if [ "$native" != yes ]; then inside apt-get clean; fi
+install_headers() { inside_build apt-get install -y --no-install-recommends "linux-headers-$release=$package_version"; }
+
+# What a module for this kernel needs. Each line that is printed is something it lacks.
+kernel_lacks() {
+    local config=$build_root/usr/src/linux-headers-$release/.config option
+    for option in RUST NETKIT LIVEPATCH KALLSYMS_ALL DEBUG_INFO_BTF; do
+        grep -qx "CONFIG_$option=y" "$config" || echo "CONFIG_$option is not set"
+    done
+}
+check_kernel() {
+    local lacks
+    lacks=$(kernel_lacks | sort | paste -sd, | sed 's/,/, /g')
+    [ -z "$lacks" ] || die "the kernel $release cannot take the module: $lacks"
 }
 
+# The compilers that the configuration names; then whether rustc is the one: the symbols of the kernel's crates depend on it.
+install_compilers() {
+    local config=$build_root/usr/src/linux-headers-$release/.config llvm built here
+    llvm=$(kernel_llvm "$config")
+    inside_build apt-get install -y --no-install-recommends "$(kernel_cc "$config" | sed 's/^x86_64-linux-gnu-//')" "clang-$llvm" "llvm-$llvm"
+    built=$(config_value "$config" CONFIG_RUSTC_VERSION_TEXT)
+    here=$(inside_build rustc --version)
+    [ "$built" = "$here" ] || { echo "the kernel was built by $built, and Debian has $here now"; return 1; }
+}
+
+# The image and the modules go where the VM finds them. Those of another suite are unpacked there: they need nothing of it.
+install_kernel() {
+    local packages=("linux-binary-$release=$package_version" "linux-modules-$release=$package_version")
+    if [ "$build_root" = "$root" ]; then
+        inside apt-get install -y --no-install-recommends "${packages[@]}"
+    else
+        unpack_packages "$root" "${packages[@]}"
+        inside depmod "$release"
+    fi
+    if [ "$native" != yes ]; then inside_build apt-get clean; fi
+}
+
+# unpack_packages FOLDER PACKAGE=VERSION…: downloads them, and unpacks them there without installing.
+unpack_packages() {
+    local to=$1 folder=$cache/log/download file
+    shift
+    rm -rf "$folder"
+    mkdir -p "$folder" "$to"
+    # apt fetches as its own user where it can.
+    chmod 777 "$folder"
+    # shellcheck disable=SC2016 # expanded inside
+    inside_build bash -c 'cd "$1" && shift && exec apt-get download "$@"' download "$inside_cache/log/download" "$@"
+    for file in "$folder"/*.deb; do "${private[@]}" dpkg-deb --extract "$file" "$to"; done
+    rm -rf "$folder"
+}
+
+# What preparing a tree and building modules does not read: nine tenths of the source. `whole_source` unpacks that, too.
+not_for_modules=('Documentation/*/*' 'drivers/*.[cS]' 'drivers/gpu/drm/amd/*.h' 'sound/*.[chS]' 'fs/*.[ch]' 'arch/[!x]*.[chS]' 'arch/[!x]*.dts' 'arch/[!x]*.dtsi'
+    'arch/xtensa/*.[chS]' 'tools/testing/*' 'tools/perf/*' 'samples/*.[ch]' 'LICENSES/*')
+
+# unpack_source TAR-OPTION…: linux-source of one series can be installed in one version only, so it is unpacked here.
 unpack_source() {
-    local tree
-    tree=$(kernel_tree)
-    rm -rf "$tree"
-    mkdir -p "$tree/source" "$tree/build"
-    tar -xJf "$root/usr/src/linux-source-$series.tar.xz" -C "$tree/source" --strip-components=1
+    local source part tarball series
+    series=$(kernel_series)
+    source=$(kernel_source) part=$(kernel_source).part
+    rm -rf "$part"
+    mkdir -p "$part" "$source"
+    tarball=/usr/src/linux-source-$series.tar.xz
+    if [ "$installs" = yes ]; then
+        unpack_packages "$part" "linux-source-$series=$package_version"
+        tarball=$part$tarball
+    fi
+    tar -xJf "$tarball" -C "$source" --strip-components=1 "$@"
+    rm -rf "$part"
+    # The stamp, last.
+    : >"$source/.unpacked${1:+-in-part}"
+}
+
+setup_source() {
+    local source exclude=()
+    source=$(kernel_source)
+    if [ -e "$source/.unpacked" ] || [ -e "$source/.unpacked-in-part" ]; then return; fi
+    exclude=(--anchored "${not_for_modules[@]/#/--exclude=linux-source-$(kernel_series)/}")
+    progress=apt_progress step kernel-source "unpacking the kernel source $package_version" unpack_source "${exclude[@]}"
+}
+
+# For who reads the C source or builds from it: the checks, the kernel's own tests, a kernel of our own.
+setup_whole_source() {
+    local source
+    source=$(kernel_source)
+    [ -e "$source/.unpacked" ] && return
+    need_space "$cache" 2500 'the whole kernel source'
+    progress=apt_progress step kernel-source "unpacking the rest of the kernel source $package_version" unpack_source
 }
 
 # objtool and resolve_btfids, as the package linux-kbuild-… brings them: built from this very source. Sets `made`, the
 # targets that make has not to make.
 copy_tools() {
     local tree=$1 from tool
-    from=$root/usr/lib/linux-kbuild-${release%"-$flavour"}/tools
+    from=$build_root/usr/lib/linux-kbuild-$(sed -E 's/-((cloud|rt)-)?amd64$//' <<<"$release")/tools
     made=()
     for tool in objtool/objtool.real-x86 bpf/resolve_btfids/resolve_btfids; do
         [ -x "$from/$tool" ] || continue
@@ -83,16 +157,20 @@ copy_tools() {
 # Makes what modules are built against, and no more: objtool and resolve_btfids are taken from Debian's package, and of the
 # kernel's Rust crates only the metadata are made (scripts/lib/rustc-for-modules).
 prepare_tree() {
-    local tree headers in_tree id made make
+    local tree headers source in_tree id made make cc
     tree=$(kernel_tree)
-    headers=$root/usr/src/linux-headers-$release
-    in_tree=$inside_cache/$trees/$package_version
+    headers=$build_root/usr/src/linux-headers-$release
+    source=$inside_cache/$sources/$package_version
+    in_tree=$inside_cache/$trees/$release/build
+    cc=$(kernel_cc "$headers/.config")
+    rm -rf "$tree"
+    mkdir -p "$tree/build"
     cp "$headers/.config" "$headers/Module.symvers" "$headers/vmlinux" "$tree/build/"
     copy_tools "$tree"
     # Run so that make does not start a second make for the build folder, which would not know of -o.
-    make=(make --no-print-directory -C "$in_tree/build" -f "$in_tree/source/Makefile" "KBUILD_OUTPUT=$in_tree/build" "${made[@]}"
-        CC=x86_64-linux-gnu-gcc-14 HOSTCC=gcc-14 "RUSTC=$inside_checkout/scripts/lib/rustc-for-modules" "KERNELRELEASE=$release")
-    if ! inside "${make[@]}" "-j$(nproc)" prepare modules_prepare; then
+    make=(make --no-print-directory -C "$in_tree" -f "$source/Makefile" "KBUILD_OUTPUT=$in_tree" "${made[@]}"
+        "CC=$cc" "HOSTCC=${cc#x86_64-linux-gnu-}" "RUSTC=$inside_checkout/scripts/lib/rustc-for-modules" "KERNELRELEASE=$release")
+    if ! inside_build "${make[@]}" "-j$(nproc)" prepare modules_prepare; then
         diff "$headers/.config" "$tree/build/.config" || echo "the configuration came out different (above): perhaps the toolchain is not Debian's own"
         return 1
     fi
@@ -103,7 +181,7 @@ prepare_tree() {
     # The stamp, last and in one move.
     # shellcheck disable=SC2016 # expanded inside
     id=$(inside bash -c '"$1/scripts/extract-vmlinux" "$2" >/tmp/vmlinux.$$ && readelf -n /tmp/vmlinux.$$; rm -f /tmp/vmlinux.$$' \
-        build-id "$in_tree/source" "/usr/lib/modules/$release/vmlinuz" | sed -n 's/^ *Build ID: //p')
+        build-id "$source" "/usr/lib/modules/$release/vmlinuz" | sed -n 's/^ *Build ID: //p')
     [ -n "$id" ] || { echo "no build ID found in $release's vmlinuz"; return 1; }
     printf '%s\n' "$id" "$(sha256sum <"$(kernel_image)")" >"$tree/kernel.part"
     mv "$tree/kernel.part" "$tree/kernel"
@@ -111,16 +189,20 @@ prepare_tree() {
 
 setup_kernel() {
     if ! read_choice || ! [ -r "$(kernel_image)" ]; then
-        if [ "$installs" = yes ]; then step package-lists "reading the package lists" inside apt-get update; fi
+        if [ "$installs" = yes ]; then step package-lists "reading the package lists" inside_build apt-get update; fi
         choose_kernel
         if [ "$installs" = yes ]; then
-            progress=apt_progress step kernel-packages "installing the packages of kernel $release ($package_version)" install_kernel
+            progress=apt_progress step kernel-headers "installing the headers of kernel $release ($package_version)" install_headers
+            check_kernel
+            progress=apt_progress step compilers "installing the compilers that it was built with" install_compilers
+            progress=apt_progress step kernel-packages "installing the packages of kernel $release" install_kernel
         fi
+        check_kernel
         echo "$release $package_version" >"$choice.part"
         mv "$choice.part" "$choice"
     fi
     kernel_ready && return
-    need_space "$cache" 3000 'the prepared kernel tree'
-    step kernel-source "unpacking the kernel source" unpack_source
+    need_space "$cache" 1500 'the prepared kernel tree'
+    setup_source
     progress=make_progress step kernel-tree "preparing the kernel tree of $release (about 250 files)" prepare_tree
 }

@@ -37,8 +37,12 @@ copy_keys() {
     cp -L "$(debian_keys)" "$cache/keys/debian-archive-keyring.gpg"
 }
 
+# What else apt may take kernels from, besides the suite itself.
+more_of() { if [ "$1" = sid ]; then echo experimental; else echo "$1-backports"; fi; }
+
+# make_root_folder ROOT SUITE PACKAGES
 make_root_folder() {
-    local part=$root.part mirror options=() line
+    local part=$1.part suite=$2 packages=$3 mirror options=() line
     # A user's subuids own files within it, so removing it needs the namespace too.
     "${private[@]}" rm -rf --one-file-system "$part"
     rm -rf "$part"
@@ -48,26 +52,35 @@ make_root_folder() {
     if have apt-config; then
         while IFS= read -r line; do options+=(--aptopt="$line"); done < <(apt_options)
     fi
-    # The options of dpkg come by a hook, not by --dpkgopt, for which mmdebstrap would need Python. The backports line is the
-    # suite's own line with another suite name. With --verbose the log has the lines of apt, which apt_progress counts.
+    # The options of dpkg come by a hook, not by --dpkgopt, for which mmdebstrap would need Python. The second line of sources is
+    # the suite's own with another suite name. With --verbose the log has the lines of apt, which apt_progress counts.
     # shellcheck disable=SC2016 # $1 is the hook's own
     "${private[@]}" "${mmdebstrap[@]}" --verbose --mode=root --variant=minbase --skip=cleanup/reproducible --format=directory \
         --keyring="$cache/keys" \
         "${options[@]}" --aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Retries "3"' \
         --setup-hook='mkdir -p "$1/etc/dpkg/dpkg.cfg.d" && echo "'"$(dpkg_options)"'" >"$1/etc/dpkg/dpkg.cfg.d/netkit-rs"' \
-        --setup-hook='sed -n "/^deb .* '"$suite"' /{s/ '"$suite"' / '"$suite"'-backports /p;q}" "$1/etc/apt/sources.list" >"$1/etc/apt/sources.list.d/backports.list"; test -s "$1/etc/apt/sources.list.d/backports.list"' \
-        --include="$(toolchain_packages | paste -sd,)" \
+        --setup-hook='sed -n "/^deb .* '"$suite"' /{s/ '"$suite"' / '"$(more_of "$suite")"' /p;q}" "$1/etc/apt/sources.list" >"$1/etc/apt/sources.list.d/more.list"; test -s "$1/etc/apt/sources.list.d/more.list"' \
+        --include="$packages" \
         --customize-hook='mkdir -p "$1'"$inside_checkout"'" "$1'"$inside_cache"'"' \
         "$suite" "$part" ${mirror:+"$mirror"}
-    mv "$part" "$root"
+    mv "$part" "$1"
 }
 
+# The root folder, and for a kernel of another suite the one with the toolchain of that suite. A folder is renamed into place
+# when whole: its being there is the stamp.
 setup_root_folder() {
-    # The folder is renamed into place when whole: its being there is the stamp.
-    [ -d "$root" ] && return
-    find_mmdebstrap
-    need_space "$cache" 6000 'the first set-up'
     # shellcheck disable=SC2034  # read by step
     hint='When a mirror does not answer, name another with NETKIT_RS_MIRROR'
-    progress=apt_progress step root-folder "making the Debian 13 root folder with the toolchain" make_root_folder
+    if ! [ -d "$root" ]; then
+        find_mmdebstrap
+        need_space "$cache" 6000 'the first set-up'
+        progress=apt_progress step root-folder "making the Debian 13 root folder with the toolchain" \
+            make_root_folder "$root" "$suite" "$(toolchain_packages | paste -sd,)"
+    fi
+    if ! [ -d "$build_root" ]; then
+        find_mmdebstrap
+        need_space "$cache" 4000 "the toolchain of $kernel_suite"
+        progress=apt_progress step "root-folder-$kernel_suite" "making the root folder with the toolchain of $kernel_suite" \
+            make_root_folder "$build_root" "$kernel_suite" "$(module_packages | paste -sd,)"
+    fi
 }

@@ -9,8 +9,8 @@
 variant_ready() { [ "$variant" = stock ] || variant_version; }
 
 variant_make() {
-    local tree=$inside_cache/$trees/$package_version
-    inside nice -n 5 make -C "$tree/source" "O=$(variant_folder "$inside_cache")/build" LLVM=-19 "$@"
+    inside_build nice -n 5 make -C "$inside_cache/$sources/$package_version" "O=$(variant_folder "$inside_cache")/build" \
+        "LLVM=-$(kernel_llvm "$cache/$trees/$release/build/.config")" "$@"
 }
 
 # Every line of the fragments must have become true: Kconfig drops silently what it cannot have.

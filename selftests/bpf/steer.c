@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * One program that does to every packet, whatever it is, what the test has asked
- * for: a verdict of any number, or a redirect by one of the helpers.
+ * for: a verdict of any number, a redirect by one of the helpers, or a look at the
+ * routes of the device that the packet is at.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -13,6 +14,7 @@ enum way {
 	WAY_PEER,
 	WAY_NEIGH,
 	WAY_CLONE,
+	WAY_FIB,
 };
 
 char LICENSE[] SEC("license") = "GPL";
@@ -51,6 +53,12 @@ int steer(struct __sk_buff *skb)
 		return bpf_redirect_neigh(to->ifindex, NULL, 0, 0);
 	case WAY_CLONE:
 		return bpf_clone_redirect(skb, to->ifindex, 0);
+	case WAY_FIB: {
+		struct bpf_fib_lookup route = { .family = 2, .ifindex = skb->ifindex };
+
+		to->verdict = bpf_fib_lookup(skb, &route, sizeof(route), 0);
+		return -1;
+	}
 	}
 	return to->verdict;
 }

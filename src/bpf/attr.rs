@@ -107,13 +107,13 @@ impl<'a> LinkRequest<'a> {
 
     pub(crate) fn place(&self) -> Place {
         let view = self.view();
-        // SAFETY: `netkit` is one of the union's members that are plain numbers.
-        let netkit = unsafe { &view.__bindgen_anon_3.netkit };
+        // SAFETY: `tcx` is one of the union's members that are plain numbers. The other links on devices have the same.
+        let tcx = unsafe { &view.__bindgen_anon_3.tcx };
         Place {
             flags: view.flags,
             // SAFETY: `relative_fd` shares its word with `relative_id`, and both are `__u32`.
-            relative: unsafe { netkit.__bindgen_anon_1.relative_fd },
-            revision: netkit.expected_revision,
+            relative: unsafe { tcx.__bindgen_anon_1.relative_fd },
+            revision: tcx.expected_revision,
         }
     }
 }

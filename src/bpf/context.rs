@@ -4,7 +4,10 @@
 //!
 //! C header: [`include/linux/filter.h`](srctree/include/linux/filter.h)
 
-use crate::bindings;
+use crate::{
+    bindings,
+    net::rcu::BhDisabled, //
+};
 use core::mem::MaybeUninit;
 use kernel::types::NotThreadSafe;
 
@@ -29,9 +32,9 @@ impl Drop for Set {
 /// Runs `f` in a BPF network context (`bpf_net_ctx_set()`, `bpf_net_ctx_clear()`): that of the caller, or a new
 /// one on the stack.
 ///
-/// The caller must not be preempted by other users of the context: bottom halves are disabled.
+/// No other user of the context preempts `f`, as bottom halves are disabled.
 #[inline(always)]
-pub(crate) fn with_net_context<R>(f: impl FnOnce(&NetContext) -> R) -> R {
+pub(crate) fn with_net_context<R>(_bh: &BhDisabled, f: impl FnOnce(&NetContext) -> R) -> R {
     let mut context = MaybeUninit::uninit();
     // SAFETY: The memory lives until `_set` is dropped, which takes it out of the task again. What of it is
     // read before it is written, `bpf_net_ctx_set()` initialises.

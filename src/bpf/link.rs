@@ -2,7 +2,7 @@
 
 //! BPF links between a program and a network device.
 //!
-//! The link is the built-in driver's own `struct netkit_link`, with the built-in driver's own table of operations:
+//! The link is the built-in driver's own struct, with the built-in driver's own table of operations:
 //! no link points into this module. The functions behind that table are replaced by livepatch while the module is
 //! loaded; C's, which come back after it, find a link of theirs.
 //!
@@ -10,20 +10,19 @@
 
 use super::{
     attr::Place,
-    mprog::exchange_prog,
+    mprog::{exchange_prog, HasMprog},
     prog::Prog, //
 };
 use crate::{
-    bindings::{self, layout},
-    errno::ENOLINK,
+    bindings,
+    errno::{to_result, ENOLINK},
     klp,
     net::{
         builtin::BuiltIn,
-        device::{Device, NetDevice},
-        ops::Driver,
-        rtnl::Rtnl,
-        warn_on_once, //
-    }, //
+        device::{Device, DeviceType, NetDevice},
+        rtnl::Rtnl, //
+    },
+    warn::warn_on_once, //
 };
 use core::{
     cell::UnsafeCell,
@@ -32,7 +31,7 @@ use core::{
     ptr, //
 };
 use kernel::{
-    error::{from_result, to_result},
+    error::from_result,
     ffi::c_int,
     prelude::*,
     seq_file::SeqFile,
@@ -40,7 +39,7 @@ use kernel::{
     types::Opaque, //
 };
 
-/// A link whose target is a network device (`struct netkit_link`).
+/// A link whose target is a network device: a `struct bpf_link` and a `struct net_device *`, as the built-in drivers have it.
 ///
 /// # Invariants
 ///
@@ -59,16 +58,32 @@ struct DevicePtr(UnsafeCell<*mut bindings::net_device>);
 // SAFETY: Zero is the null pointer, the `dev` of a link without a device.
 unsafe impl Zeroable for DevicePtr {}
 
-const _: () = {
-    assert!(size_of::<DeviceLink>() == layout::netkit_link::SIZE);
-    assert!(offset_of!(DeviceLink, link) == layout::netkit_link::LINK);
-    assert!(offset_of!(DeviceLink, dev) == layout::netkit_link::DEV);
-};
+/// A driver whose links are those of the built-in driver that it stands in for.
+///
+/// # Safety
+///
+/// The built-in driver's links must be of the type `LINK_TYPE` and have the table `link_lops()`, whose `dealloc` frees them as `KBox` does. Their
+/// struct must be laid out as [`DeviceLink::LAYOUT`] says. While the module has devices, the functions of [`LinkAdapter`] must be in the
+/// place of those in the table.
+pub(crate) unsafe trait BuiltInLinks: BuiltIn {
+    /// `BPF_LINK_TYPE_*`.
+    const LINK_TYPE: bindings::bpf_link_type;
+
+    /// The operations (`struct bpf_link_ops`).
+    fn link_lops() -> *const bindings::bpf_link_ops;
+}
 
 impl DeviceLink {
+    /// The size of the struct, and the offsets of the link and the device in it.
+    pub(crate) const LAYOUT: (usize, usize, usize) = (
+        size_of::<Self>(),
+        offset_of!(Self, link),
+        offset_of!(Self, dev),
+    );
+
     /// # Safety
     ///
-    /// `link` must be a link of the type `BPF_LINK_TYPE_NETKIT` that stays allocated for `'a`.
+    /// `link` must be a link of this kind that stays allocated for `'a`.
     unsafe fn from_raw<'a>(link: *const bindings::bpf_link) -> &'a Self {
         // SAFETY: By the function's safety requirement; the link is the first field.
         unsafe { &*link.cast() }
@@ -79,7 +94,7 @@ impl DeviceLink {
     /// # Safety
     ///
     /// `link` must be a valid link of this kind, and RTNL held.
-    pub(super) unsafe fn forget_device(link: *mut bindings::bpf_link) {
+    unsafe fn forget_device(link: *mut bindings::bpf_link) {
         // SAFETY: By the function's safety requirement.
         unsafe { Self::from_raw(link) }.set_device(ptr::null_mut());
     }
@@ -101,7 +116,7 @@ impl DeviceLink {
         self.device(rtnl).and_then(NetDevice::downcast)
     }
 
-    /// `BPF_NETKIT_PRIMARY` or `BPF_NETKIT_PEER`.
+    /// What the program is attached as (`enum bpf_attach_type`).
     pub(crate) fn attach_type(&self) -> u32 {
         // SAFETY: By the type invariant the link is valid; `bpf_link_init()` alone writes `link->attach_type`.
         unsafe { (*self.link.get()).attach_type }
@@ -114,7 +129,7 @@ impl DeviceLink {
     }
 
     /// Takes the link off its device, `dev`. The link is defunct then.
-    fn detach<T: Driver>(&self, dev: &Device<T>, rtnl: &Rtnl) -> Result {
+    fn detach<T: DeviceType<Private: HasMprog>>(&self, dev: &Device<T>, rtnl: &Rtnl) -> Result {
         let prog = self.prog(rtnl).map_or(ptr::null_mut(), Prog::as_ptr);
         dev.mprog()
             .detach_link(prog, self.link.get(), rtnl)?
@@ -126,7 +141,7 @@ impl DeviceLink {
     /// Gives the link, which is on `dev`, another program.
     ///
     /// `EPERM` where its program is not the one that the caller expects.
-    pub(crate) fn update<T: Driver>(
+    pub(crate) fn update<T: DeviceType<Private: HasMprog>>(
         &self,
         dev: &Device<T>,
         new: &Prog,
@@ -163,13 +178,14 @@ impl DeviceLink {
 ///
 /// # Invariants
 ///
-/// The primer is that of a link of the kind [`DeviceLink`], which has `prog` as its program.
-pub(crate) struct PrimedLink {
+/// The primer is that of a link of the kind [`DeviceLink`], with the operations of `T`, which has `prog` as its program.
+pub(crate) struct PrimedLink<T> {
     primer: bindings::bpf_link_primer,
     prog: ARef<Prog>,
+    _driver: PhantomData<fn() -> T>,
 }
 
-impl PrimedLink {
+impl<T: BuiltInLinks + DeviceType<Private: HasMprog>> PrimedLink<T> {
     /// Makes a link (`bpf_link_init()`, `bpf_link_prime()`), charged to the caller's memory cgroup. `ENOMEM`,
     /// `EMFILE` and more.
     pub(crate) fn new(prog: &Prog, attach_type: u32) -> Result<Self> {
@@ -179,8 +195,8 @@ impl PrimedLink {
         unsafe {
             bindings::bpf_link_init(
                 link.link.get(),
-                bindings::bpf_link_type_BPF_LINK_TYPE_NETKIT,
-                &raw const bindings::netkit_link_lops,
+                T::LINK_TYPE,
+                T::link_lops(),
                 prog.as_ptr(),
                 attach_type,
             )
@@ -196,17 +212,13 @@ impl PrimedLink {
             // SAFETY: Written by `bpf_link_prime()`.
             primer: unsafe { primer.assume_init() },
             prog: prog.into(),
+            _driver: PhantomData,
         })
     }
 
     /// Puts the link into the program array of `dev`, at the place that user space asks for, and gives it to user
     /// space: the file descriptor. If it cannot be attached, it goes away.
-    pub(crate) fn attach<T: Driver>(
-        self,
-        dev: &Device<T>,
-        place: &Place,
-        rtnl: &Rtnl,
-    ) -> Result<c_int> {
+    pub(crate) fn attach(self, dev: &Device<T>, place: &Place, rtnl: &Rtnl) -> Result<c_int> {
         let link = self.primer.link;
         // SAFETY: By the type invariant; `dev` is set right here.
         unsafe { dev.mprog().attach_link(&self.prog, link, place, rtnl) }?.commit();
@@ -224,7 +236,7 @@ impl PrimedLink {
     }
 }
 
-impl Drop for PrimedLink {
+impl<T> Drop for PrimedLink<T> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant; the link forgets its program, so that only `prog` references it. It is not
         // attached: `attach()` consumes the value, and drops it only where that failed.
@@ -236,17 +248,17 @@ impl Drop for PrimedLink {
 pub(crate) struct LinkInfo<'a>(&'a mut bindings::bpf_link_info);
 
 impl LinkInfo<'_> {
-    /// `info.netkit`.
-    pub(crate) fn set_netkit(&mut self, ifindex: u32, attach_type: u32) {
-        self.0.__bindgen_anon_1.netkit.ifindex = ifindex;
-        self.0.__bindgen_anon_1.netkit.attach_type = attach_type;
+    /// What it says about a link on a device, whatever its type (`info.tcx` and others).
+    pub(crate) fn set_device(&mut self, ifindex: u32, attach_type: u32) {
+        self.0.__bindgen_anon_1.tcx.ifindex = ifindex;
+        self.0.__bindgen_anon_1.tcx.attach_type = attach_type;
     }
 }
 
 /// A driver with links on its devices (`struct bpf_link_ops`).
 ///
 /// All run in a context that may sleep, without RTNL.
-pub(crate) trait LinkOps: BuiltIn {
+pub(crate) trait BpfLinkDriver: BuiltInLinks + DeviceType<Private: HasMprog> {
     /// Another program; `old` is the one that user space expects, if it does.
     fn update(link: &DeviceLink, new: &Prog, old: Option<&Prog>) -> Result;
 
@@ -257,27 +269,22 @@ pub(crate) trait LinkOps: BuiltIn {
     fn fill_info(link: &DeviceLink, info: &mut LinkInfo<'_>);
 }
 
-/// The functions that take the place of the ones behind the built-in driver's `netkit_link_lops`.
-pub(crate) struct Adapter<T>(PhantomData<T>);
+impl<T: DeviceType<Private: HasMprog>> Device<T> {
+    /// Takes every program and link off the device, which is being unregistered.
+    pub(crate) fn release_programs(&self, rtnl: &Rtnl) {
+        self.mprog().release_all(rtnl, |link| {
+            // SAFETY: By the invariant of `Bundle` the link is of this kind. RTNL is held (`rtnl`). A link that is attached is alive, as
+            // its release detaches it.
+            unsafe { DeviceLink::forget_device(link) };
+        });
+    }
+}
 
-impl<T: LinkOps> Adapter<T> {
-    /// All six: gcc may have inlined one into another.
-    pub(crate) const FUNCS: [klp::Func; 6] = {
-        // SAFETY: Each function has the signature of the member of `struct bpf_link_ops` that it replaces in
-        // `netkit_link_lops`, see drivers/net/netkit.c.
-        unsafe {
-            [
-                klp::Func::new(c"netkit_link_release", Self::release as *const ()),
-                klp::Func::new(c"netkit_link_detach", Self::detach as *const ()),
-                klp::Func::new(c"netkit_link_dealloc", Self::dealloc as *const ()),
-                klp::Func::new(c"netkit_link_update", Self::update as *const ()),
-                klp::Func::new(c"netkit_link_fdinfo", Self::fdinfo as *const ()),
-                klp::Func::new(c"netkit_link_fill_info", Self::fill_info as *const ()),
-            ]
-        }
-    };
+/// The functions that C calls (`struct bpf_link_ops`).
+pub(crate) struct LinkAdapter<T>(PhantomData<T>);
 
-    /// Takes the link off its device, if it has one still (`netkit_link_release()`).
+impl<T: BpfLinkDriver> LinkAdapter<T> {
+    /// Takes the link off its device, if it has one still.
     fn leave_device(link: &DeviceLink) {
         let rtnl = Rtnl::lock();
         if let Some(dev) = link.device_of::<T>(&rtnl) {
@@ -290,7 +297,7 @@ impl<T: LinkOps> Adapter<T> {
     /// # Safety
     ///
     /// `link` must be a valid link of this kind.
-    unsafe extern "C" fn release(link: *mut bindings::bpf_link) {
+    pub(crate) unsafe extern "C" fn release(link: *mut bindings::bpf_link) {
         // SAFETY: By the function's safety requirement.
         Self::leave_device(unsafe { DeviceLink::from_raw(link) });
         klp::stay_on_stack();
@@ -301,7 +308,7 @@ impl<T: LinkOps> Adapter<T> {
     /// # Safety
     ///
     /// `link` must be a valid link of this kind.
-    unsafe extern "C" fn detach(link: *mut bindings::bpf_link) -> c_int {
+    pub(crate) unsafe extern "C" fn detach(link: *mut bindings::bpf_link) -> c_int {
         // SAFETY: By the function's safety requirement.
         Self::leave_device(unsafe { DeviceLink::from_raw(link) });
         0
@@ -310,7 +317,7 @@ impl<T: LinkOps> Adapter<T> {
     /// # Safety
     ///
     /// `link` must be a link of this kind that nobody uses any more.
-    unsafe extern "C" fn dealloc(link: *mut bindings::bpf_link) {
+    pub(crate) unsafe extern "C" fn dealloc(link: *mut bindings::bpf_link) {
         // SAFETY: By the function's safety requirement. Allocated with kmalloc(), here as a box or in C.
         drop(unsafe { KBox::from_raw(link.cast::<DeviceLink>()) });
     }
@@ -319,7 +326,7 @@ impl<T: LinkOps> Adapter<T> {
     ///
     /// `link` must be a valid link of this kind, `new` a program with a reference that the callee takes over on
     /// success, `old` null or a valid program.
-    unsafe extern "C" fn update(
+    pub(crate) unsafe extern "C" fn update(
         link: *mut bindings::bpf_link,
         new: *mut bindings::bpf_prog,
         old: *mut bindings::bpf_prog,
@@ -344,7 +351,10 @@ impl<T: LinkOps> Adapter<T> {
     /// # Safety
     ///
     /// `link` must be a valid link of this kind, `seq` a valid file that nobody else writes to.
-    unsafe extern "C" fn fdinfo(link: *const bindings::bpf_link, seq: *mut bindings::seq_file) {
+    pub(crate) unsafe extern "C" fn fdinfo(
+        link: *const bindings::bpf_link,
+        seq: *mut bindings::seq_file,
+    ) {
         // SAFETY: By the function's safety requirement.
         let (link, seq) = unsafe { (DeviceLink::from_raw(link), SeqFile::from_raw(seq.cast())) };
         T::show_fdinfo(link, seq);
@@ -353,13 +363,13 @@ impl<T: LinkOps> Adapter<T> {
     /// # Safety
     ///
     /// `link` must be a valid link of this kind, `info` valid.
-    unsafe extern "C" fn fill_info(
+    pub(crate) unsafe extern "C" fn fill_info(
         link: *const bindings::bpf_link,
         info: *mut bindings::bpf_link_info,
     ) -> c_int {
         // SAFETY: By the function's safety requirement.
         let (link, info) = unsafe { (DeviceLink::from_raw(link), &mut *info) };
-        <T as LinkOps>::fill_info(link, &mut LinkInfo(info));
+        T::fill_info(link, &mut LinkInfo(info));
         0
     }
 }

@@ -9,20 +9,17 @@
 
 use super::{
     attr::{Place, QueryRequest},
-    link::DeviceLink,
     prog::Prog, //
 };
 use crate::{
     bindings,
+    errno::to_result,
     net::{
-        device::Device,
-        link::LinkDriver,
+        device::{Device, DeviceType, NetDevice},
         new_device::NewDevice,
-        ops::Driver,
-        rcu::ReadSide,
+        rcu::{BhDisabled, ReadSide},
         rtnl::Rtnl,
-        skb::Arrival,
-        to_result, //
+        skb::Arrival, //
     }, //
 };
 use core::{
@@ -41,56 +38,71 @@ use kernel::{
 
 type Entry = bindings::bpf_mprog_entry;
 
-/// An attachment point: the array in use, and the bundle that it is part of.
-///
-/// Between the two lie fields of the driver's, `B`: `struct netkit` keeps there what else its fast path reads.
-///
-/// Programs that are attached by themselves are referenced by the array; those of a link by the link.
+/// The array of programs in use, or none (`struct bpf_mprog_entry __rcu *`). All zeroes is none.
 ///
 /// # Invariants
 ///
-/// - `active` is null or points at one of the two entries of `bundle`; it is changed under RTNL.
-/// - `bundle` is all zeroes, or was initialised by `bpf_mprog_bundle_init()`; it is changed under RTNL.
-/// - Every link in the bundle is a [`DeviceLink`], and its `dev` the device that this is part of.
-#[repr(C)]
-#[derive(Zeroable)]
-pub(crate) struct Mprog<B> {
-    pub(crate) active: Active,
-    pub(crate) between: B,
-    pub(crate) bundle: Bundle,
-}
-
-/// `struct bpf_mprog_entry __rcu *`.
+/// Null, or points at one of the two entries of the [`Bundle`] beside it; changed under RTNL.
 #[repr(transparent)]
 pub(crate) struct Active(UnsafeCell<*mut Entry>);
 
 // SAFETY: Zero is the null pointer, what `active` is while no program is attached.
 unsafe impl Zeroable for Active {}
+// SAFETY: Accessed with the RCU pointer macros, and changed only with a proof of RTNL.
+unsafe impl Sync for Active {}
 
-/// `struct bpf_mprog_bundle`.
+/// The two copies of the array, and what belongs to both (`struct bpf_mprog_bundle`).
+///
+/// Programs that are attached by themselves are referenced by the array; those of a link by the link.
+///
+/// # Invariants
+///
+/// - All zeroes, or initialised by `bpf_mprog_bundle_init()`; changed under RTNL.
+/// - Every link in it is a `DeviceLink` of `link.rs`, and its `dev` the device that this is part of.
 #[repr(transparent)]
 #[derive(Zeroable)]
 pub(crate) struct Bundle(Opaque<bindings::bpf_mprog_bundle>);
 
-// SAFETY: The fields are changed under RTNL, and read under RTNL or RCU; each function takes the evidence.
-unsafe impl<B: Sync> Sync for Mprog<B> {}
+// SAFETY: It is changed under RTNL, and read under RTNL or RCU; each function takes the evidence.
+unsafe impl Sync for Bundle {}
 
-/// The private area of a device to which programs can be attached.
-pub(crate) trait HasMprog {
-    /// The driver's fields inside [`Mprog`].
-    type Between;
+/// The private area of a device to which programs can be attached. [`impl_has_mprog!`] implements it.
+///
+/// # Safety
+///
+/// `active()` and `bundle()` must always return the same two fields of `self`. The driver's `StandIn::release()` must call
+/// `Device::release_programs()`.
+pub(crate) unsafe trait HasMprog {
+    fn active(&self) -> &Active;
 
-    /// The attachment point, which must be part of `self`.
-    fn mprog(&self) -> &Mprog<Self::Between>;
+    fn bundle(&self) -> &Bundle;
 }
 
-impl<B> Mprog<B> {
+/// Implements [`HasMprog`] for a private area, from the names of its two fields:
+/// `impl_has_mprog! { unsafe impl HasMprog for Private { self.active, self.bundle } }`.
+macro_rules! impl_has_mprog {
+    // SAFETY: `active()` and `bundle()` below always return these fields; the rest is the caller's to say.
+    (unsafe impl HasMprog for $private:ty { self.$active:ident, self.$bundle:ident }) => {
+        // SAFETY: As above.
+        unsafe impl $crate::bpf::mprog::HasMprog for $private {
+            fn active(&self) -> &$crate::bpf::mprog::Active {
+                &self.$active
+            }
+
+            fn bundle(&self) -> &$crate::bpf::mprog::Bundle {
+                &self.$bundle
+            }
+        }
+    };
+}
+pub(crate) use impl_has_mprog;
+
+impl Active {
     /// The programs that a packet meets; none where nothing is attached.
     #[inline(always)]
     pub(crate) fn programs<'a, R: ReadSide>(&'a self, read_side: &'a R) -> Option<Programs<'a, R>> {
-        // SAFETY: `active` is a field of `self`, a `struct bpf_mprog_entry __rcu *` that `rcu_dereference_bh()` only
-        // loads.
-        let entry = unsafe { bindings::netkit_rs_rcu_dereference_bh(self.active.0.get().cast()) };
+        // SAFETY: The slot is `self`, a `struct bpf_mprog_entry __rcu *` that `rcu_dereference_bh()` only loads.
+        let entry = unsafe { bindings::netkit_rs_rcu_dereference_bh(self.0.get().cast()) };
         // INVARIANT: By the type invariant; an entry that is taken out of use is not written to before a grace
         // period has ended.
         Some(Programs {
@@ -98,17 +110,31 @@ impl<B> Mprog<B> {
             _read_side: read_side,
         })
     }
+}
 
+/// The attachment point of a device.
+///
+/// # Invariants
+///
+/// `active` and `bundle` are those of the private area of `dev`.
+#[derive(Clone, Copy)]
+pub(crate) struct Mprog<'a> {
+    dev: &'a NetDevice,
+    active: &'a Active,
+    bundle: &'a Bundle,
+}
+
+impl<'a> Mprog<'a> {
     /// The entry in use; with `fallback`, an empty one where there is none. `None` also for a bundle that was
     /// never initialised.
     fn entry(&self, fallback: bool, _rtnl: &Rtnl) -> Option<*mut Entry> {
-        // SAFETY: `active` is a field of `self`, a `struct bpf_mprog_entry __rcu *`; RTNL protects it, so that
+        // SAFETY: The slot is a `struct bpf_mprog_entry __rcu *`; RTNL protects it, so that
         // `rtnl_dereference()` may load it.
         let active = unsafe { bindings::netkit_rs_rtnl_dereference(self.active.0.get().cast()) };
         if !active.is_null() {
             return Some(active.cast());
         }
-        // SAFETY: `bundle` is a field of `self`: this is the address of its member `a`.
+        // SAFETY: `bundle` is a `struct bpf_mprog_bundle`: this is the address of its member `a`.
         let empty = unsafe { &raw mut (*self.bundle.0.get()).a };
         // SAFETY: As above.
         let initialised = !unsafe { (*empty).parent }.is_null();
@@ -117,9 +143,9 @@ impl<B> Mprog<B> {
 
     /// Attaches a program.
     ///
-    /// `EEXIST`, `ERANGE`, `ESTALE` and more, as `bpf_mprog_attach()` has them.
+    /// `EEXIST`, `ERANGE`, `ESTALE` and more, as `bpf_mprog_attach()` has them; `ENODEV` for a device that is being unregistered.
     pub(crate) fn attach(
-        &self,
+        self,
         prog: &Prog,
         replace: Option<&Prog>,
         place: &Place,
@@ -141,13 +167,13 @@ impl<B> Mprog<B> {
     ///
     /// `link` must be a valid [`DeviceLink`] with `prog` as its program; on success its `dev` must be set to the
     /// device of `self` before RTNL is released.
-    pub(super) unsafe fn attach_link<'a>(
-        &'a self,
+    pub(super) unsafe fn attach_link(
+        self,
         prog: &Prog,
         link: *mut bindings::bpf_link,
         place: &Place,
         rtnl: &'a Rtnl,
-    ) -> Result<Change<'a, B>> {
+    ) -> Result<Change<'a>> {
         // SAFETY: By the function's safety requirement; the link references the program.
         unsafe { self.attach_raw(prog, link, ptr::null_mut(), place, rtnl) }
     }
@@ -158,13 +184,13 @@ impl<B> Mprog<B> {
     ///
     /// `link` must be a valid [`DeviceLink`] with `old` as its program; on success `prog` must become its program
     /// before RTNL is released.
-    pub(super) unsafe fn replace_link<'a>(
-        &'a self,
+    pub(super) unsafe fn replace_link(
+        self,
         prog: &Prog,
         link: *mut bindings::bpf_link,
         old: &Prog,
         rtnl: &'a Rtnl,
-    ) -> Result<Change<'a, B>> {
+    ) -> Result<Change<'a>> {
         if self.entry(false, rtnl).is_none() {
             return Err(ENOENT);
         }
@@ -181,14 +207,18 @@ impl<B> Mprog<B> {
     ///
     /// `link` must be null or a valid link of the kind [`DeviceLink`] for the device of `self`, `replace` null or
     /// a valid program. Without a link the caller gives a reference on `prog` to the array.
-    unsafe fn attach_raw<'a>(
-        &'a self,
+    unsafe fn attach_raw(
+        self,
         prog: &Prog,
         link: *mut bindings::bpf_link,
         replace: *mut bindings::bpf_prog,
         place: &Place,
         rtnl: &'a Rtnl,
-    ) -> Result<Change<'a, B>> {
+    ) -> Result<Change<'a>> {
+        // Whatever is attached after `ndo_uninit` would point at the device for ever.
+        if !self.dev.is_registered() {
+            return Err(ENODEV);
+        }
         let old = self.entry(true, rtnl).ok_or(ENODEV)?;
         let mut new = ptr::null_mut();
         // SAFETY: The entry is part of an initialised bundle, RTNL is its lock, and by the function's safety
@@ -214,7 +244,7 @@ impl<B> Mprog<B> {
     }
 
     /// Detaches a program, or the one that `place` names. `ENOENT` where nothing is attached.
-    pub(crate) fn detach(&self, prog: Option<&Prog>, place: &Place, rtnl: &Rtnl) -> Result {
+    pub(crate) fn detach(self, prog: Option<&Prog>, place: &Place, rtnl: &Rtnl) -> Result {
         let prog = prog.map_or(ptr::null_mut(), Prog::as_ptr);
         self.detach_raw(prog, ptr::null_mut(), place, rtnl)?
             .commit();
@@ -222,22 +252,22 @@ impl<B> Mprog<B> {
     }
 
     /// Detaches a link. `ENOENT` where nothing is attached, or not this one.
-    pub(super) fn detach_link<'a>(
-        &'a self,
+    pub(super) fn detach_link(
+        self,
         prog: *mut bindings::bpf_prog,
         link: *mut bindings::bpf_link,
         rtnl: &'a Rtnl,
-    ) -> Result<Change<'a, B>> {
+    ) -> Result<Change<'a>> {
         self.detach_raw(prog, link, &Place::ANY, rtnl)
     }
 
-    fn detach_raw<'a>(
-        &'a self,
+    fn detach_raw(
+        self,
         prog: *mut bindings::bpf_prog,
         link: *mut bindings::bpf_link,
         place: &Place,
         rtnl: &'a Rtnl,
-    ) -> Result<Change<'a, B>> {
+    ) -> Result<Change<'a>> {
         let old = self.entry(false, rtnl).ok_or(ENOENT)?;
         let mut new = ptr::null_mut();
         // SAFETY: The entry is part of an initialised bundle, and RTNL is its lock; program and link are only
@@ -267,14 +297,14 @@ impl<B> Mprog<B> {
     }
 
     /// Tells user space what is attached (`bpf_mprog_query()`). `ENOSPC` where its buffers are too small.
-    pub(crate) fn query(&self, request: &QueryRequest<'_>, rtnl: &Rtnl) -> Result {
+    pub(crate) fn query(self, request: &QueryRequest<'_>, rtnl: &Rtnl) -> Result {
         let entry = self.entry(false, rtnl).unwrap_or(ptr::null_mut());
         // SAFETY: The request is the system call's, the entry null or valid, and RTNL its lock.
         to_result(unsafe { bindings::bpf_mprog_query(request.as_ptr(), request.user_ptr(), entry) })
     }
 
-    /// Takes everything off, for a device that goes: programs are put, links lose their device.
-    pub(crate) fn release_all(&self, rtnl: &Rtnl) {
+    /// Takes everything off, for a device that goes: programs are put, `forget` is called for links.
+    pub(super) fn release_all(self, rtnl: &Rtnl, forget: impl Fn(*mut bindings::bpf_link)) {
         let Some(entry) = self.entry(false, rtnl) else {
             return;
         };
@@ -295,15 +325,13 @@ impl<B> Mprog<B> {
                 // over, so that nobody runs the program.
                 unsafe { bindings::bpf_prog_put(prog) };
             } else {
-                // SAFETY: By the type invariant; RTNL protects the field, and a link that is attached is alive,
-                // as its release detaches it.
-                unsafe { DeviceLink::forget_device(link) };
+                forget(link);
             }
         }
     }
 
     /// Makes `entry` the array in use.
-    fn publish(&self, entry: *mut Entry, _rtnl: &Rtnl) {
+    fn publish(self, entry: *mut Entry, _rtnl: &Rtnl) {
         // SAFETY: The slot is a valid pointer to a pointer, and RTNL excludes other writers.
         // INVARIANT: Callers pass null or an entry of this bundle.
         unsafe { bindings::netkit_rs_rcu_assign_pointer(self.active.0.get().cast(), entry.cast()) };
@@ -323,10 +351,14 @@ pub(crate) struct Programs<'a, R> {
 impl<R: ReadSide> Programs<'_, R> {
     /// Runs the programs in their order until one of them says something else than `next`
     /// (`bpf_mprog_foreach_prog()`). `default` is the answer of an empty array.
-    ///
-    /// Bottom halves are disabled, as the programs and their statistics need it.
     #[inline(always)]
-    pub(crate) fn run(&self, packet: &mut Arrival, default: i32, next: i32) -> i32 {
+    pub(crate) fn run(
+        &self,
+        packet: &mut Arrival,
+        default: i32,
+        next: i32,
+        _bh: &BhDisabled,
+    ) -> i32 {
         // SAFETY: By the type invariant the entry is valid.
         let items = unsafe { &raw const (*self.entry.as_ptr()).fp_items };
         let mut item = items.cast::<bindings::bpf_mprog_fp>();
@@ -354,20 +386,25 @@ impl<R: ReadSide> Programs<'_, R> {
     }
 }
 
-impl<T: LinkDriver> NewDevice<'_, T> {
+impl<T: DeviceType<Private: HasMprog>> NewDevice<'_, T> {
     /// Makes the attachment point ready (`bpf_mprog_bundle_init()`).
     pub(crate) fn init_mprog(&self) {
         // SAFETY: By the invariant of `NewDevice` nobody else uses the device: nothing is attached that
         // `bpf_mprog_bundle_init()` could overwrite.
-        unsafe { bindings::netkit_rs_bpf_mprog_bundle_init(self.private().mprog().bundle.0.get()) };
+        unsafe { bindings::netkit_rs_bpf_mprog_bundle_init(self.private().bundle().0.get()) };
     }
 }
 
-impl<T: Driver> Device<T> {
+impl<T: DeviceType<Private: HasMprog>> Device<T> {
     /// The attachment point of the device.
-    #[inline(always)]
-    pub(crate) fn mprog(&self) -> &Mprog<<T::Private as HasMprog>::Between> {
-        self.private().mprog()
+    pub(crate) fn mprog(&self) -> Mprog<'_> {
+        let private = self.private();
+        // INVARIANT: By the safety requirement of `HasMprog`.
+        Mprog {
+            dev: self,
+            active: private.active(),
+            bundle: private.bundle(),
+        }
     }
 }
 
@@ -379,14 +416,14 @@ impl<T: Driver> Device<T> {
 ///
 /// `old` is the entry that was in use, `publish` the one to be used in its place, if any.
 #[must_use = "a change has to be committed"]
-pub(super) struct Change<'a, B> {
-    mprog: &'a Mprog<B>,
+pub(super) struct Change<'a> {
+    mprog: Mprog<'a>,
     old: *mut Entry,
     publish: Option<*mut Entry>,
     _rtnl: &'a Rtnl,
 }
 
-impl<B> Change<'_, B> {
+impl Change<'_> {
     /// Publishes the new array, waits until nobody runs the old one, and drops what was taken off.
     pub(super) fn commit(self) {}
 
@@ -396,7 +433,7 @@ impl<B> Change<'_, B> {
     }
 }
 
-impl<B> Drop for Change<'_, B> {
+impl Drop for Change<'_> {
     fn drop(&mut self) {
         if let Some(entry) = self.publish {
             self.mprog.publish(entry, self._rtnl);

@@ -5,9 +5,7 @@
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
 use super::{
-    builtin::BuiltIn,
     namespace::Net,
-    ops::Driver,
     rtnl::Rtnl, //
 };
 use crate::bindings;
@@ -16,7 +14,10 @@ use core::{
     ops::Deref,
     ptr, //
 };
-use kernel::types::Opaque;
+use kernel::{
+    prelude::*,
+    types::Opaque, //
+};
 
 /// A network device (`struct net_device`) of any driver.
 ///
@@ -43,16 +44,12 @@ impl NetDevice {
         self.0.get()
     }
 
-    /// The device as one of the driver `T`, if either the module or the built-in driver that `T` stands in for has it.
-    pub(crate) fn downcast<T: BuiltIn>(&self) -> Option<&Device<T>> {
-        let ops = self.netdev_ops();
-        if !ptr::eq(ops, T::ops().netdev_ops()) && !ptr::eq(ops, T::netdev_ops()) {
-            return None;
-        }
-        // SAFETY: The operations of `T` are set by the setup callback of `T`, on a device that was allocated with the private
-        // area of `T`, and by a takeover, on one of the built-in driver. By the safety requirement of `BuiltIn` the latter's
-        // devices have such an area, too.
-        unsafe { Device::from_raw_opt(self.as_ptr()) }
+    /// `__dev_get_by_index()`: the device with this index in `net`, if there is one.
+    pub(crate) fn by_index<'a>(net: &Net, ifindex: u32, _rtnl: &'a Rtnl) -> Option<&'a Self> {
+        // SAFETY: The namespace is valid, and RTNL is held, as `__dev_get_by_index()` wants it.
+        let dev = unsafe { bindings::__dev_get_by_index(net.as_ptr(), ifindex as i32) };
+        // SAFETY: Null, or a registered device; devices are unregistered and freed under RTNL.
+        unsafe { Self::from_raw_opt(dev) }
     }
 
     /// The operations table: it tells the driver that has the device right now.
@@ -94,12 +91,20 @@ impl NetDevice {
         self.flags() & bindings::net_device_flags_IFF_UP != 0
     }
 
-    /// Whether the device is being unregistered: the notifiers are told.
-    pub(crate) fn is_unregistering(&self) -> bool {
+    fn reg_state(&self) -> u32 {
         // SAFETY: By the type invariant the device is valid. `reg_state` is written with WRITE_ONCE() under RTNL,
         // which need not be held here: hence volatile.
-        let state = unsafe { (&raw const (*self.as_ptr()).reg_state).read_volatile() };
-        u32::from(state) == bindings::netdev_reg_state_NETREG_UNREGISTERING
+        u32::from(unsafe { (&raw const (*self.as_ptr()).reg_state).read_volatile() })
+    }
+
+    /// Whether the device is registered, and its unregistration has not begun. Only a holder of RTNL changes that.
+    pub(crate) fn is_registered(&self) -> bool {
+        self.reg_state() == bindings::netdev_reg_state_NETREG_REGISTERED
+    }
+
+    /// Whether the device is being unregistered: the notifiers are told.
+    pub(crate) fn is_unregistering(&self) -> bool {
+        self.reg_state() == bindings::netdev_reg_state_NETREG_UNREGISTERING
     }
 
     /// Whether the device is on a list of devices to be unregistered (`unregister_netdevice_queued()`).
@@ -186,6 +191,53 @@ impl NetDevice {
 // takes the evidence.
 unsafe impl Sync for NetDevice {}
 
+/// What all devices of one driver have in common.
+pub(crate) trait DeviceType: Sized + 'static {
+    /// The driver's part of each device. It starts as zeroes, and is shared between all that use the device.
+    type Private: Zeroable + Sync;
+
+    /// What `ethtool -i` calls the driver.
+    const NAME: &'static CStr;
+
+    /// The driver's operations tables, one static: devices are recognised by its address.
+    fn tables() -> &'static Tables<Self>;
+}
+
+/// The operations tables of the devices of `T`.
+///
+/// # Invariants
+///
+/// The functions in them are for devices of `T`. (`tables.rs` makes them.)
+pub(crate) struct Tables<T> {
+    pub(super) netdev: bindings::net_device_ops,
+    pub(super) ethtool: bindings::ethtool_ops,
+    pub(super) queue_mgmt: bindings::netdev_queue_mgmt_ops,
+    pub(super) _driver: PhantomData<fn() -> T>,
+}
+
+// SAFETY: The tables are constants: `struct net_device_ops` and the others are only read, through pointers to const.
+unsafe impl<T> Sync for Tables<T> {}
+
+impl<T: DeviceType> Tables<T> {
+    /// Does not compile for a private area that `alloc_netdev_mqs()` does not align well enough.
+    pub(crate) const PRIVATE_FITS: () =
+        assert!(align_of::<T::Private>() <= bindings::NETDEV_ALIGN as usize);
+}
+
+impl<T> Tables<T> {
+    pub(super) fn netdev_ops(&'static self) -> *const bindings::net_device_ops {
+        &raw const self.netdev
+    }
+
+    pub(super) fn ethtool_ops(&'static self) -> *const bindings::ethtool_ops {
+        &raw const self.ethtool
+    }
+
+    pub(super) fn queue_mgmt_ops(&'static self) -> *const bindings::netdev_queue_mgmt_ops {
+        &raw const self.queue_mgmt
+    }
+}
+
 /// A network device of the driver `T`.
 ///
 /// # Invariants
@@ -195,7 +247,7 @@ unsafe impl Sync for NetDevice {}
 #[repr(transparent)]
 pub(crate) struct Device<T>(NetDevice, PhantomData<fn() -> T>);
 
-impl<T: Driver> Device<T> {
+impl<T: DeviceType> Device<T> {
     /// # Safety
     ///
     /// `dev` must point at a device of `T` that stays allocated for `'a`.
@@ -222,7 +274,7 @@ impl<T: Driver> Device<T> {
         // SAFETY: By the type invariant the device is valid; `netdev_priv()` is the address of `dev->priv`.
         let private = unsafe { bindings::netkit_rs_netdev_priv(self.as_ptr()) };
         // SAFETY: By the type invariant; it was zeroed on allocation, which `Zeroable` allows, and `Sync` makes
-        // it fit to be shared.
+        // it fit to be shared. `Tables::new()` has compared its alignment with NETDEV_ALIGN.
         unsafe { &*private.cast() }
     }
 

@@ -4,16 +4,16 @@
 //!
 //! C header: [`include/linux/ethtool.h`](srctree/include/linux/ethtool.h)
 
-use super::ops::Driver;
+use super::device::DeviceType;
 use crate::bindings;
 use core::marker::PhantomData;
 use kernel::prelude::*;
 
 /// The callbacks that C calls.
-pub(crate) struct Adapter<T>(PhantomData<T>);
+pub(super) struct EthtoolAdapter<T>(PhantomData<T>);
 
-impl<T: Driver> Adapter<T> {
-    pub(crate) const TABLE: bindings::ethtool_ops = bindings::ethtool_ops {
+impl<T: DeviceType> EthtoolAdapter<T> {
+    pub(super) const TABLE: bindings::ethtool_ops = bindings::ethtool_ops {
         get_drvinfo: Some(Self::get_drvinfo),
         ..pin_init::zeroed()
     };

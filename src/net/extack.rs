@@ -4,7 +4,6 @@
 //!
 //! C header: [`include/linux/netlink.h`](srctree/include/linux/netlink.h)
 
-use super::netlink::Attr;
 use crate::bindings;
 use kernel::{
     fmt,
@@ -47,13 +46,5 @@ impl ExtAck {
             Ok(text) => self.error(err, &text),
             Err(_) => err,
         }
-    }
-
-    /// `NL_SET_ERR_MSG_ATTR()`: sets the text, and the attribute that it is about.
-    pub(crate) fn attr_error(&mut self, err: Error, attr: &Attr<'_>, text: &CStr) -> Error {
-        // SAFETY: Null or valid by the type invariant; the attribute is part of the request, which outlives
-        // the acknowledgement.
-        unsafe { bindings::netkit_rs_nl_set_bad_attr(self.0, attr.as_ptr()) };
-        self.error(err, text)
     }
 }

@@ -4,19 +4,10 @@
 //!
 //! C header: [`include/net/net_namespace.h`](srctree/include/net/net_namespace.h)
 
-use super::{
-    device::NetDevice,
-    rtnl::Rtnl, //
-};
 use crate::bindings;
-use core::ptr::{
-    self,
-    NonNull, //
-};
-use kernel::{
-    container_of,
-    ffi::c_ulong,
-    types::Opaque, //
+use kernel::types::{
+    NotThreadSafe,
+    Opaque, //
 };
 
 /// A network namespace (`struct net`).
@@ -47,159 +38,31 @@ impl Net {
         // SAFETY: `net_eq()` compares the two addresses.
         unsafe { bindings::netkit_rs_net_eq(self.as_ptr(), other.as_ptr()) }
     }
-
-    /// `__dev_get_by_index()`: the device with this index here, if there is one.
-    pub(crate) fn device_by_index<'a>(
-        &self,
-        ifindex: u32,
-        _rtnl: &'a Rtnl,
-    ) -> Option<&'a NetDevice> {
-        // SAFETY: The namespace is valid, and RTNL is held.
-        let dev = unsafe { bindings::__dev_get_by_index(self.as_ptr(), ifindex as i32) };
-        // SAFETY: Null, or a registered device; devices are unregistered and freed under RTNL.
-        unsafe { NetDevice::from_raw_opt(dev) }
-    }
-
-    /// The namespace behind this one on the list, or the first one.
-    ///
-    /// Takes `net_rwsem`, which nests inside RTNL, and nothing inside it: event handlers take it with instance locks of
-    /// devices held (`wext_netdev_notifier_call()`).
-    fn after<'a>(net: Option<&'a Self>, _rtnl: &'a Rtnl) -> Option<&'a Self> {
-        let _list = NetList::read();
-        let head = &raw mut bindings::net_namespace_list;
-        // SAFETY: `net_rwsem` is held for reading: the list does not change. A namespace that has left it meanwhile
-        // (`list_del_rcu()`) still points at the next one. None is freed while RTNL is held: before that, `cleanup_net()`
-        // takes it in `default_device_exit_batch()`.
-        unsafe {
-            let entry = net.map_or(head, |net| &raw mut (*net.as_ptr()).list);
-            let entry = (*entry).next;
-            (!ptr::eq(entry, head))
-                .then(|| Self::from_raw(container_of!(entry, bindings::net, list)))
-        }
-    }
-
-    /// The first device here with this index or a larger one (`for_each_netdev_dump()`).
-    fn device_from<'a>(&self, ifindex: c_ulong, _rtnl: &'a Rtnl) -> Option<&'a NetDevice> {
-        let mut index = ifindex;
-        // SAFETY: The namespace is valid; `xa_find()` takes the RCU lock itself. An entry of `dev_by_index` is a device
-        // that is listed: `list_netdevice()` and `unlist_netdevice()` put it there and take it away, under RTNL.
-        unsafe {
-            let dev = bindings::xa_find(
-                &raw mut (*self.as_ptr()).dev_by_index,
-                &mut index,
-                c_ulong::MAX,
-                bindings::XA_PRESENT,
-            );
-            NetDevice::from_raw_opt(dev.cast())
-        }
-    }
 }
 
-/// Runs `f` in the namespace of the current task (`current->nsproxy->net_ns`).
-///
-/// The namespace can be left only by the task itself, so it lives while `f` runs.
-pub(crate) fn with_current<R>(f: impl FnOnce(&Net) -> R) -> R {
-    // SAFETY: System calls run with a valid `nsproxy`.
-    let net = unsafe { bindings::netkit_rs_current_net() };
-    // SAFETY: The current task holds its `nsproxy`, which holds the namespace, while `f` runs.
-    f(unsafe { Net::from_raw(net) })
-}
-
-/// A reference on a namespace (`get_net()`), which keeps it from being torn down, and on the list of namespaces.
+/// Evidence that this is a system call of the current task.
 ///
 /// # Invariants
 ///
-/// Points at a namespace on which this value holds a reference.
-struct NetRef(NonNull<bindings::net>);
+/// It is, as long as the value exists. So the task is not exiting, and has a namespace.
+pub(crate) struct SystemCall(NotThreadSafe);
 
-impl NetRef {
-    /// `maybe_get_net()`: none for a namespace that nobody uses any more.
-    fn get(net: &Net) -> Option<Self> {
-        // SAFETY: The namespace is valid; `maybe_get_net()` takes a reference if there are others.
-        // INVARIANT: Taken just now.
-        NonNull::new(unsafe { bindings::netkit_rs_maybe_get_net(net.as_ptr()) }).map(Self)
-    }
-}
-
-impl Drop for NetRef {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant. If it is the last reference, `__put_net()` leaves the rest to a worker.
-        unsafe { bindings::netkit_rs_put_net(self.0.as_ptr()) };
-    }
-}
-
-/// A walk of the devices of all namespaces on the list, that may let go of RTNL in between.
-///
-/// Not met are devices that come while it goes on, or that move meanwhile to a namespace that was walked already, and those of
-/// namespaces that have left the list: `cleanup_net()` is about to delete them.
-pub(crate) struct AllDevices {
-    /// Where the walk goes on, and the index to go on from. None: at the beginning.
-    at: Option<(NetRef, c_ulong)>,
-}
-
-impl AllDevices {
-    pub(crate) fn new() -> Self {
-        Self { at: None }
+impl SystemCall {
+    /// The evidence inside a callback of a system call.
+    ///
+    /// # Safety
+    ///
+    /// The current task must be in a system call until the value is dropped: `current->nsproxy` is set.
+    pub(crate) unsafe fn assume() -> Self {
+        // INVARIANT: By the function's safety requirement.
+        Self(NotThreadSafe)
     }
 
-    /// Calls `f` for the next devices, so many that they cost as much as `count` of one namespace; for a few more if the namespace
-    /// that was come to could not be found again. Whether there may be more.
-    pub(crate) fn visit(
-        &mut self,
-        count: usize,
-        rtnl: &Rtnl,
-        mut f: impl FnMut(&NetDevice),
-    ) -> bool {
-        let resumed = self.at.take();
-        let mut current = resumed.as_ref().map(|(net, next)| {
-            // SAFETY: By the type invariant of `NetRef`.
-            (unsafe { Net::from_raw(net.0.as_ptr()) }, *next)
-        });
-        // Finding that a namespace has no more devices, and the next one, takes about as long as twelve devices.
-        const NAMESPACE: usize = 12;
-        let mut left = count;
-        loop {
-            let Some((net, next)) = current.or_else(|| Some((Net::after(None, rtnl)?, 0))) else {
-                return false;
-            };
-            if left == 0 {
-                self.at = NetRef::get(net).map(|net| (net, next));
-                if self.at.is_some() {
-                    return true;
-                }
-            }
-            current = match net.device_from(next, rtnl) {
-                Some(dev) => {
-                    f(dev);
-                    left = left.saturating_sub(1);
-                    Some((net, (dev.ifindex() as c_ulong).wrapping_add(1)))
-                }
-                None => match Net::after(Some(net), rtnl) {
-                    Some(net) => {
-                        left = left.saturating_sub(NAMESPACE);
-                        Some((net, 0))
-                    }
-                    None => return false,
-                },
-            };
-        }
-    }
-}
-
-/// `net_rwsem`, held for reading. Nests inside RTNL.
-struct NetList;
-
-impl NetList {
-    fn read() -> Self {
-        // SAFETY: `net_rwsem` is initialised at build time; the caller may sleep, as it holds RTNL.
-        unsafe { bindings::down_read(&raw mut bindings::net_rwsem) };
-        Self
-    }
-}
-
-impl Drop for NetList {
-    fn drop(&mut self) {
-        // SAFETY: Taken in `read()`.
-        unsafe { bindings::up_read(&raw mut bindings::net_rwsem) };
+    /// The namespace of the current task (`current->nsproxy->net_ns`).
+    pub(crate) fn net(&self) -> &Net {
+        // SAFETY: By the type invariant the task is in a system call: `exit_task_namespaces()` has not cleared its `nsproxy`.
+        let net = unsafe { bindings::netkit_rs_current_net() };
+        // SAFETY: Only the task itself leaves a namespace, by another system call. Until then its `nsproxy` holds the namespace.
+        unsafe { Net::from_raw(net) }
     }
 }

@@ -4,11 +4,11 @@
 //!
 //! C header: [`include/net/netlink.h`](srctree/include/net/netlink.h)
 
-use super::{
-    extack::ExtAck,
-    to_result, //
+use super::extack::ExtAck;
+use crate::{
+    bindings,
+    errno::to_result, //
 };
-use crate::bindings;
 use core::{
     ffi::c_int,
     marker::PhantomData,
@@ -96,22 +96,65 @@ impl IfName {
     }
 }
 
-/// A parsed table of attributes, indexed by type (`struct nlattr *tb[]`).
+impl ExtAck {
+    /// `NL_SET_ERR_MSG_ATTR()`: sets the text, and the attribute that it is about.
+    pub(crate) fn attr_error(&mut self, err: Error, attr: &Attr<'_>, text: &CStr) -> Error {
+        // SAFETY: Null or valid by the type invariant; the attribute is part of the request, which outlives
+        // the acknowledgement.
+        unsafe { bindings::netkit_rs_nl_set_bad_attr(self.as_ptr(), attr.as_ptr()) };
+        self.error(err, text)
+    }
+}
+
+/// A family of attribute types: those that a table is indexed by, and that a message is written with.
+pub(crate) trait AttrType: Copy {
+    /// The number of types, with 0, which is none: the entries of a table.
+    const COUNT: usize;
+
+    /// The number of the type in a message (`nlattr::nla_type`).
+    fn number(self) -> u32;
+}
+
+/// Attributes of a device of any type (`IFLA_*`).
+#[derive(Clone, Copy)]
+pub(crate) enum Ifla {
+    /// The hardware address.
+    Address = bindings::IFLA_ADDRESS as isize,
+    /// The name.
+    Ifname = bindings::IFLA_IFNAME as isize,
+}
+
+impl AttrType for Ifla {
+    const COUNT: usize = bindings::__IFLA_MAX as usize;
+
+    fn number(self) -> u32 {
+        self as u32
+    }
+}
+
+/// A parsed table of the attributes of the family `A`, indexed by type (`struct nlattr *tb[]`).
 ///
 /// # Invariants
 ///
-/// Each pointer is null or a valid attribute for `'a`.
-#[derive(Clone, Copy)]
-pub(crate) struct Table<'a>(&'a [*mut bindings::nlattr]);
+/// There are `A::COUNT` pointers. Each is null or a valid attribute for `'a`.
+pub(crate) struct Table<'a, A>(&'a [*mut bindings::nlattr], PhantomData<fn() -> A>);
 
-impl<'a> Table<'a> {
+impl<A> Clone for Table<'_, A> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<A> Copy for Table<'_, A> {}
+
+impl<'a, A: AttrType> Table<'a, A> {
     /// # Safety
     ///
-    /// `tb` must point at `len` pointers, each null or a valid attribute for `'a`.
-    pub(crate) unsafe fn from_raw(tb: *mut *mut bindings::nlattr, len: usize) -> Self {
+    /// `tb` must point at `A::COUNT` pointers, each null or a valid attribute for `'a`.
+    pub(crate) unsafe fn from_raw(tb: *mut *mut bindings::nlattr) -> Self {
         // SAFETY: By the function's safety requirement.
         // INVARIANT: Likewise.
-        Self(unsafe { slice::from_raw_parts(tb, len) })
+        Self(unsafe { slice::from_raw_parts(tb, A::COUNT) }, PhantomData)
     }
 
     pub(crate) fn as_ptr(&self) -> *mut *mut bindings::nlattr {
@@ -119,25 +162,30 @@ impl<'a> Table<'a> {
     }
 
     /// The attribute of this type, if the request has it.
-    pub(crate) fn get(&self, attrtype: u32) -> Option<Attr<'a>> {
-        let attr = *self.0.get(attrtype as usize)?;
+    pub(crate) fn get(&self, attrtype: A) -> Option<Attr<'a>> {
+        let attr = *self.0.get(attrtype.number() as usize)?;
         // INVARIANT: By the invariant of the table.
         ptr::NonNull::new(attr).map(|attr| Attr(attr, PhantomData))
     }
 
-    pub(crate) fn has(&self, attrtype: u32) -> bool {
+    pub(crate) fn has(&self, attrtype: A) -> bool {
         self.get(attrtype).is_some()
     }
 }
 
-/// Number of `IFLA_*` attribute types.
-pub(crate) const IFLA_COUNT: usize = bindings::__IFLA_MAX as usize;
+/// Memory for the attributes of a [`PeerInfo`], too large to be moved about on the kernel's stack.
+pub(crate) struct PeerTable([*mut bindings::nlattr; Ifla::COUNT]);
+
+impl PeerTable {
+    pub(crate) const fn new() -> Self {
+        Self([ptr::null_mut(); Ifla::COUNT])
+    }
+}
 
 /// The header and the attributes nested in a peer-info attribute (`rtnl_nla_parse_ifinfomsg()`).
 pub(crate) struct PeerInfo<'a> {
-    tb: [*mut bindings::nlattr; IFLA_COUNT],
+    table: Table<'a, Ifla>,
     ifindex: i32,
-    _attr: PhantomData<Attr<'a>>,
 }
 
 impl<'a> PeerInfo<'a> {
@@ -145,22 +193,27 @@ impl<'a> PeerInfo<'a> {
     ///
     /// As the C drivers do, takes no notice of an error: rtnetlink parsed the same attribute before it called
     /// the driver, and refused the request if it was malformed.
-    pub(crate) fn parse(attr: &Attr<'a>, extack: &mut ExtAck) -> Self {
-        let mut tb = [ptr::null_mut(); IFLA_COUNT];
+    pub(crate) fn parse(attr: &Attr<'a>, memory: &'a mut PeerTable, extack: &mut ExtAck) -> Self {
         // The field `ifi_index` of `struct ifinfomsg`.
         const AT: usize = core::mem::offset_of!(bindings::ifinfomsg, ifi_index);
         let ifindex = attr.payload().get(AT..).and_then(<[u8]>::first_chunk);
+        // What was parsed before is no attribute of this one.
+        memory.0.fill(ptr::null_mut());
         if attr.payload().len() >= size_of::<bindings::ifinfomsg>() {
             // SAFETY: The table has IFLA_MAX + 1 entries; the attribute is valid, and as long as the header that
             // `rtnl_nla_parse_ifinfomsg()` skips.
             unsafe {
-                bindings::rtnl_nla_parse_ifinfomsg(tb.as_mut_ptr(), attr.as_ptr(), extack.as_ptr())
+                bindings::rtnl_nla_parse_ifinfomsg(
+                    memory.0.as_mut_ptr(),
+                    attr.as_ptr(),
+                    extack.as_ptr(),
+                )
             };
         }
         Self {
-            tb,
+            // INVARIANT: `rtnl_nla_parse_ifinfomsg()` filled the table with attributes nested in `attr`, or nulls.
+            table: Table(&memory.0, PhantomData),
             ifindex: ifindex.map_or(0, |bytes| i32::from_ne_bytes(*bytes)),
-            _attr: PhantomData,
         }
     }
 
@@ -169,9 +222,8 @@ impl<'a> PeerInfo<'a> {
         self.ifindex
     }
 
-    pub(crate) fn table(&self) -> Table<'_> {
-        // INVARIANT: `rtnl_nla_parse_ifinfomsg()` filled the table with attributes nested in `attr`, or nulls.
-        Table(&self.tb)
+    pub(crate) fn table(&self) -> Table<'a, Ifla> {
+        self.table
     }
 }
 
@@ -192,12 +244,12 @@ impl Message {
     }
 
     #[inline]
-    fn put(&mut self, attrtype: u32, bytes: &[u8]) -> Result {
+    fn put(&mut self, attrtype: impl AttrType, bytes: &[u8]) -> Result {
         // SAFETY: The message is valid, and `bytes` as long as it says.
         to_result(unsafe {
             bindings::nla_put(
                 self.0,
-                attrtype as c_int,
+                attrtype.number() as c_int,
                 bytes.len() as c_int,
                 bytes.as_ptr().cast(),
             )
@@ -206,19 +258,19 @@ impl Message {
 
     /// `nla_put_u8()`. `EMSGSIZE` where the message has no room.
     #[inline]
-    pub(crate) fn put_u8(&mut self, attrtype: u32, value: u8) -> Result {
+    pub(crate) fn put_u8(&mut self, attrtype: impl AttrType, value: u8) -> Result {
         self.put(attrtype, &[value])
     }
 
     /// `nla_put_u16()`. `EMSGSIZE` where the message has no room.
     #[inline]
-    pub(crate) fn put_u16(&mut self, attrtype: u32, value: u16) -> Result {
+    pub(crate) fn put_u16(&mut self, attrtype: impl AttrType, value: u16) -> Result {
         self.put(attrtype, &value.to_ne_bytes())
     }
 
     /// `nla_put_u32()`. `EMSGSIZE` where the message has no room.
     #[inline]
-    pub(crate) fn put_u32(&mut self, attrtype: u32, value: u32) -> Result {
+    pub(crate) fn put_u32(&mut self, attrtype: impl AttrType, value: u32) -> Result {
         self.put(attrtype, &value.to_ne_bytes())
     }
 }

@@ -9,21 +9,24 @@
 
 use super::{
     builtin::BuiltIn,
-    device::Device,
+    device::{Device, DeviceType},
     extack::ExtAck,
     namespace::Net,
-    netlink::{IfName, Table},
-    ops::Driver,
+    netlink::{IfName, Ifla, Table},
+    rcu::HasPeer,
     rtnl::Rtnl, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    errno::to_result, //
+};
 use core::{
     mem::ManuallyDrop,
     ops::Deref,
     ptr, //
 };
 use kernel::{
-    error::{from_err_ptr, to_result},
+    error::from_err_ptr,
     ffi::c_uchar,
     prelude::*, //
 };
@@ -45,7 +48,7 @@ pub(crate) enum NameAssign {
 /// # Invariants
 ///
 /// The pointer is a device of `T` that is not registered, and used by nobody else. If `owned`, nobody else frees it.
-pub(crate) struct NewDevice<'a, T: Driver> {
+pub(crate) struct NewDevice<'a, T: DeviceType> {
     dev: &'a Device<T>,
     owned: bool,
 }
@@ -68,12 +71,12 @@ impl<'a, T: BuiltIn> NewDevice<'a, T> {
         net: &Net,
         name: &IfName,
         assign: NameAssign,
-        attrs: &Table<'_>,
+        attrs: &Table<'_, Ifla>,
         extack: &mut ExtAck,
         _rtnl: &'a Rtnl,
     ) -> Result<Self> {
-        // SAFETY: All arguments are valid, the table has IFLA_MAX + 1 entries, and RTNL is held. The link type stays the
-        // built-in driver's: the device may outlive the module.
+        // SAFETY: All arguments are valid, the table has IFLA_MAX + 1 entries by its type, and RTNL is held. The link type stays
+        // the built-in driver's: the device may outlive the module.
         let dev = from_err_ptr(unsafe {
             bindings::rtnl_create_link(
                 net.as_ptr(),
@@ -134,9 +137,9 @@ impl<'a, T: BuiltIn> NewDevice<'a, T> {
     }
 }
 
-/// What may be done with a device that is not registered. It is no `&Device`, of which others may keep a reference, and
-/// whose counters exist.
-impl<T: Driver> NewDevice<'_, T> {
+/// What may be done with a device that is not registered. Not a `&Device`: nobody else can hold a reference yet, and the
+/// per-CPU counters do not exist.
+impl<T: DeviceType> NewDevice<'_, T> {
     pub(super) fn as_ptr(&self) -> *mut bindings::net_device {
         self.dev.as_ptr()
     }
@@ -162,7 +165,7 @@ impl<T: Driver> NewDevice<'_, T> {
     }
 }
 
-impl<T: Driver> Drop for NewDevice<'_, T> {
+impl<T: DeviceType> Drop for NewDevice<'_, T> {
     fn drop(&mut self) {
         if self.owned {
             // SAFETY: By the type invariant.
@@ -177,9 +180,9 @@ impl<T: Driver> Drop for NewDevice<'_, T> {
 ///
 /// The pointer is a registered device of `T`; RTNL is held since it was registered.
 #[must_use = "a device that nobody keeps is unregistered"]
-pub(crate) struct Registered<'a, T: Driver>(&'a Device<T>);
+pub(crate) struct Registered<'a, T: DeviceType>(&'a Device<T>);
 
-impl<'a, T: Driver> Registered<'a, T> {
+impl<'a, T: DeviceType> Registered<'a, T> {
     /// Tells the world about a device that rtnetlink does not know of (`rtnl_configure_link()`).
     pub(crate) fn announce(&self, _rtnl: &Rtnl) -> Result {
         // SAFETY: The device is valid and registered, and RTNL is held; null is for no header and no request.
@@ -188,13 +191,28 @@ impl<'a, T: Driver> Registered<'a, T> {
         })
     }
 
+    /// Makes this device and `other` a pair. A pair that one of them was in before is parted.
+    pub(crate) fn pair_with(&self, other: &Self, rtnl: &Rtnl)
+    where
+        T: DeviceType<Private: HasPeer<T>>,
+    {
+        self.part(rtnl);
+        other.part(rtnl);
+        // SAFETY: By the type invariant both are registered, and neither has a peer any more.
+        // INVARIANT: Each points at the other.
+        unsafe {
+            self.private().peer().set(other.as_ptr(), rtnl);
+            other.private().peer().set(self.as_ptr(), rtnl);
+        }
+    }
+
     /// The device stays.
     pub(crate) fn keep(self) -> &'a Device<T> {
         ManuallyDrop::new(self).0
     }
 }
 
-impl<T: Driver> Deref for Registered<'_, T> {
+impl<T: DeviceType> Deref for Registered<'_, T> {
     type Target = Device<T>;
 
     fn deref(&self) -> &Device<T> {
@@ -202,7 +220,7 @@ impl<T: Driver> Deref for Registered<'_, T> {
     }
 }
 
-impl<T: Driver> Drop for Registered<'_, T> {
+impl<T: DeviceType> Drop for Registered<'_, T> {
     fn drop(&mut self) {
         // SAFETY: The device is registered, and RTNL held; it is freed once RTNL is released. If it is rtnetlink's, that calls
         // `free_netdev()`, which leaves a device that is being unregistered to be freed then.

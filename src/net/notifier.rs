@@ -6,8 +6,8 @@
 
 use super::{
     device::NetDevice,
-    queue::Locked,
-    rtnl::Rtnl, //
+    rtnl::Rtnl,
+    rx_queue::Locked, //
 };
 use crate::bindings;
 use core::{
@@ -18,17 +18,17 @@ use kernel::ffi::{c_int, c_ulong};
 
 /// Who is told.
 pub(crate) trait Listener: 'static {
-    /// `dev` is registered, or has moved to this namespace (`NETDEV_REGISTER`).
-    fn register(dev: &NetDevice, locked: &Locked<'_>, rtnl: &Rtnl);
+    /// A device is registered, or has moved to this namespace (`NETDEV_REGISTER`).
+    fn register(locked: &Locked<'_>, rtnl: &Rtnl);
 
     /// `dev` is being unregistered, or leaves its namespace (`NETDEV_UNREGISTER`).
     fn unregister(dev: &NetDevice, rtnl: &Rtnl);
 }
 
 /// The function that C calls.
-pub(crate) struct Adapter<T>(PhantomData<T>);
+pub(crate) struct NotifierAdapter<T>(PhantomData<T>);
 
-impl<T: Listener> Adapter<T> {
+impl<T: Listener> NotifierAdapter<T> {
     /// # Safety
     ///
     /// `info` must be that of an event about a device; RTNL must be held, and for `NETDEV_REGISTER` the instance lock of a
@@ -45,7 +45,7 @@ impl<T: Listener> Adapter<T> {
             (bindings::netdev_cmd_NETDEV_REGISTER, Some(dev)) => {
                 // SAFETY: By the function's safety requirement: `register_netdevice()` and `__dev_change_net_namespace()`
                 // call `netdev_lock_ops()` before.
-                T::register(dev, &unsafe { Locked::assume(dev) }, &rtnl);
+                T::register(&unsafe { Locked::assume(dev) }, &rtnl);
             }
             (bindings::netdev_cmd_NETDEV_UNREGISTER, Some(dev)) => T::unregister(dev, &rtnl),
             _ => {}

@@ -5,20 +5,12 @@
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
 use super::{
-    builtin::BuiltIn,
-    device::Device,
-    ethtool,
-    namespace::Net,
-    queue,
-    rcu::{Entered, HasPeer, ReadSide},
+    device::{Device, DeviceType},
+    rcu::{BhDisabled, Entered, ReadSide},
     rtnl::Rtnl,
-    skb::SkBuff,
-    xdp, //
+    skb::SkBuff, //
 };
-use crate::{
-    bindings,
-    bpf::mprog::HasMprog, //
-};
+use crate::bindings;
 use core::{
     marker::PhantomData,
     ptr, //
@@ -26,7 +18,8 @@ use core::{
 use kernel::{
     error::from_result,
     ffi::{c_int, c_void},
-    prelude::*, //
+    prelude::*,
+    sync::rcu, //
 };
 
 /// What became of a packet, as the sender learns it.
@@ -42,7 +35,7 @@ pub(crate) struct LinkStats<'a>(&'a mut bindings::rtnl_link_stats64);
 
 impl LinkStats<'_> {
     /// Fills in the packets and bytes that the CPUs counted (`dev_fetch_sw_netstats()`).
-    pub(crate) fn fetch<T: Driver>(&mut self, dev: &Device<T>) {
+    pub(crate) fn fetch<T: DeviceType>(&mut self, dev: &Device<T>) {
         // SAFETY: The device is valid, and has `tstats` by its type invariant.
         unsafe { bindings::dev_fetch_sw_netstats(self.0, (*dev.as_ptr()).__bindgen_anon_2.tstats) };
     }
@@ -52,21 +45,30 @@ impl LinkStats<'_> {
     }
 }
 
+/// What `ndo_features_check` does: which offloads a packet may use.
+pub(crate) struct FeaturesCheck(pub(super) Option<FeaturesCheckFn>);
+
+type FeaturesCheckFn = unsafe extern "C" fn(
+    skb: *mut bindings::sk_buff,
+    dev: *mut bindings::net_device,
+    features: bindings::netdev_features_t,
+) -> bindings::netdev_features_t;
+
+impl FeaturesCheck {
+    /// All that the device has (`passthru_features_check()`).
+    pub(crate) const PASSTHRU: Self = Self(Some(bindings::passthru_features_check));
+}
+
 /// A driver of network devices.
 ///
 /// The callbacks run under RTNL where they get the evidence, otherwise as each says.
-pub(crate) trait Driver: Sized + 'static {
-    /// The driver's part of each device. It starts as zeroes, and is shared between all that use the device.
-    type Private: HasMprog + HasPeer<Self> + Zeroable + Sync;
+pub(crate) trait Driver: DeviceType {
+    /// `ndo_features_check`.
+    const FEATURES_CHECK: FeaturesCheck;
 
-    /// What `ethtool -i` calls the driver.
-    const NAME: &'static CStr;
-
-    /// The driver's one operations table: devices are recognised by its address.
-    fn ops() -> &'static Ops<Self>;
-
-    /// `ndo_uninit`: the device goes; its programs and links are off it already.
-    fn uninit(dev: &Device<Self>, rtnl: &Rtnl);
+    /// Whether the device receives what it is sent, whatever its address lists say: there is an `ndo_set_rx_mode_async`, which
+    /// does nothing.
+    const RECEIVES_ALL: bool;
 
     /// `ndo_open`: the administrator brings the device up.
     fn open(dev: &Device<Self>, rtnl: &Rtnl) -> Result;
@@ -75,7 +77,7 @@ pub(crate) trait Driver: Sized + 'static {
     fn stop(dev: &Device<Self>, rtnl: &Rtnl) -> Result;
 
     /// `ndo_start_xmit`: sends a packet. Runs with bottom halves disabled, on several CPUs at once.
-    fn start_xmit(skb: SkBuff, dev: &Device<Self>, read_side: &impl ReadSide) -> Transmit;
+    fn start_xmit(skb: SkBuff, dev: &Device<Self>, bh: &BhDisabled) -> Transmit;
 
     /// `ndo_set_rx_headroom`: somebody above wants `bytes` of room in front of packets, or the default if negative.
     fn set_rx_headroom(dev: &Device<Self>, bytes: i32);
@@ -94,100 +96,30 @@ pub(crate) trait Driver: Sized + 'static {
 
     /// `ndo_get_stats64`. Under RCU or RTNL.
     fn stats(dev: &Device<Self>, stats: &mut LinkStats<'_>);
-
-    /// The namespace that a dump names as the device's link (`rtnl_link_ops::get_link_net`).
-    fn link_net<'a>(dev: &'a Device<Self>, rtnl: &'a Rtnl) -> &'a Net;
-}
-
-/// The operations tables of the driver `T`: one static per driver.
-pub(crate) struct Ops<T> {
-    netdev: bindings::net_device_ops,
-    ethtool: bindings::ethtool_ops,
-    queue_mgmt: bindings::netdev_queue_mgmt_ops,
-    _driver: PhantomData<fn() -> T>,
-}
-
-// SAFETY: The tables are constants: `struct net_device_ops` and the others are only read, through pointers to const.
-unsafe impl<T> Sync for Ops<T> {}
-
-impl<T: BuiltIn> Ops<T> {
-    pub(crate) const fn new() -> Self {
-        Self {
-            netdev: bindings::net_device_ops {
-                ndo_bpf: Some(xdp::Adapter::<T>::bpf),
-                ndo_xsk_wakeup: Some(xdp::Adapter::<T>::xsk_wakeup),
-                ..Adapter::<T>::TABLE
-            },
-            ethtool: ethtool::Adapter::<T>::TABLE,
-            queue_mgmt: queue::Adapter::<T>::TABLE,
-            _driver: PhantomData,
-        }
-    }
-}
-
-impl<T: Driver> Ops<T> {
-    pub(crate) fn netdev_ops(&'static self) -> *const bindings::net_device_ops {
-        &raw const self.netdev
-    }
-
-    pub(crate) fn ethtool_ops(&'static self) -> *const bindings::ethtool_ops {
-        &raw const self.ethtool
-    }
-
-    pub(crate) fn queue_mgmt_ops(&'static self) -> *const bindings::netdev_queue_mgmt_ops {
-        &raw const self.queue_mgmt
-    }
 }
 
 /// The callbacks that C calls.
-struct Adapter<T>(PhantomData<T>);
+pub(super) struct DeviceAdapter<T>(PhantomData<T>);
 
-impl<T: BuiltIn> Adapter<T> {
-    const TABLE: bindings::net_device_ops = bindings::net_device_ops {
-        ndo_init: Some(Self::init),
-        ndo_uninit: Some(Self::uninit),
+impl<T: Driver> DeviceAdapter<T> {
+    /// The operations but `ndo_init` and `ndo_uninit`, and those on queues.
+    pub(super) const TABLE: bindings::net_device_ops = bindings::net_device_ops {
         ndo_open: Some(Self::open),
         ndo_stop: Some(Self::stop),
         ndo_start_xmit: Some(Self::start_xmit),
-        ndo_set_rx_mode_async: Some(Self::set_rx_mode),
+        ndo_set_rx_mode_async: if T::RECEIVES_ALL {
+            Some(Self::set_rx_mode)
+        } else {
+            None
+        },
         ndo_set_rx_headroom: Some(Self::set_rx_headroom),
         ndo_set_mac_address: Some(Self::set_mac_address),
         ndo_get_iflink: Some(Self::get_iflink),
         ndo_get_peer_dev: Some(Self::get_peer_dev),
         ndo_get_stats64: Some(Self::get_stats64),
-        ndo_features_check: Some(bindings::passthru_features_check),
+        ndo_features_check: T::FEATURES_CHECK.0,
         ..pin_init::zeroed()
     };
-
-    /// # Safety
-    ///
-    /// `dev` must be a device of `T` that is being registered, under RTNL.
-    unsafe extern "C" fn init(dev: *mut bindings::net_device) -> c_int {
-        // The lock classes that the device gets have to be the kernel's: it may outlive the module.
-        // SAFETY: By the function's safety requirement, and that of `BuiltIn`: the built-in driver takes the device for one
-        // of its own.
-        let err = unsafe { (*T::netdev_ops()).ndo_init.map_or(0, |init| init(dev)) };
-        if err == 0 {
-            // SAFETY: By the function's safety requirement. This is the `ndo_init` of `T`, which succeeds.
-            unsafe { T::takeover().initialised(&Rtnl::assume()) };
-        }
-        err
-    }
-
-    /// Takes every BPF program and link off the device, and parts it from its peer: none of them may reach it any more.
-    /// What follows is the built-in driver's, as a device may be held for longer than the module is there.
-    ///
-    /// # Safety
-    ///
-    /// `dev` must be a device of `T` that is being unregistered, under RTNL.
-    unsafe extern "C" fn uninit(dev: *mut bindings::net_device) {
-        // SAFETY: By the function's safety requirement.
-        let (dev, rtnl) = unsafe { (Device::<T>::from_raw(dev), Rtnl::assume()) };
-        dev.mprog().release_all(&rtnl);
-        T::uninit(dev, &rtnl);
-        dev.part(&rtnl);
-        T::takeover().uninitialised(dev, &rtnl);
-    }
 
     /// # Safety
     ///
@@ -219,8 +151,11 @@ impl<T: BuiltIn> Adapter<T> {
         let (skb, dev) = unsafe { (SkBuff::from_raw(skb), Device::from_raw(dev)) };
         // SAFETY: By the function's safety requirement bottom halves are disabled until it returns:
         // `__dev_queue_xmit()` does it with `rcu_read_lock_bh()`.
-        let read_side = unsafe { Entered::assume() };
-        match T::start_xmit(skb, dev, &read_side) {
+        let bh = unsafe { BhDisabled::assume() };
+        // For RCU that is enough. But helpers of BPF programs that count on it, `bpf_fib_lookup()`, look for `rcu_read_lock()` where
+        // RCU is checked, and a sender of AF_PACKET, say, has not taken it.
+        let _checked = cfg!(CONFIG_PROVE_RCU).then(rcu::read_lock);
+        match T::start_xmit(skb, dev, &bh) {
             Transmit::Success => bindings::NET_XMIT_SUCCESS as bindings::netdev_tx_t,
             Transmit::Drop => bindings::NET_XMIT_DROP as bindings::netdev_tx_t,
         }

@@ -5,9 +5,7 @@
 //! C header: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h)
 
 use super::{
-    device::Device,
-    new_device::Registered,
-    ops::Driver,
+    device::{Device, DeviceType},
     rtnl::Rtnl, //
 };
 use crate::bindings;
@@ -34,8 +32,7 @@ pub(crate) unsafe trait ReadSide {}
 // SAFETY: By its type invariant the guard holds the RCU read-side lock.
 unsafe impl ReadSide for rcu::Guard {}
 
-/// An RCU read-side critical section that the caller of a C callback entered, by `rcu_read_lock()` or, since these
-/// are one (v5.0), by disabling bottom halves.
+/// An RCU read-side critical section that the caller of a C callback entered.
 ///
 /// # Invariants
 ///
@@ -57,6 +54,31 @@ impl Entered {
 // SAFETY: By the type invariant.
 unsafe impl ReadSide for Entered {}
 
+/// Evidence that bottom halves are disabled, as they are for those who send packets.
+///
+/// That is an RCU read-side critical section, too (since v5.0). A [`rcu::Guard`] does not disable bottom halves.
+///
+/// # Invariants
+///
+/// They are, as long as the value exists.
+pub(crate) struct BhDisabled(NotThreadSafe);
+
+impl BhDisabled {
+    /// The evidence inside a C callback that is called with bottom halves disabled.
+    ///
+    /// # Safety
+    ///
+    /// Bottom halves must be disabled, as by `__dev_queue_xmit()`, until the value is dropped.
+    #[inline(always)]
+    pub(crate) unsafe fn assume() -> Self {
+        // INVARIANT: By the function's safety requirement.
+        Self(NotThreadSafe)
+    }
+}
+
+// SAFETY: By the type invariant, as `rcu_read_lock_bh()` does no more for RCU than to disable bottom halves.
+unsafe impl ReadSide for BhDisabled {}
+
 /// `struct net_device __rcu *`: the other device of a pair, or none. All zeroes is none.
 ///
 /// Readers use it under RCU or RTNL; it is changed under RTNL. As in C it holds no reference to the device. It cannot dangle
@@ -74,16 +96,32 @@ unsafe impl<T> Zeroable for RcuDevice<T> {}
 // SAFETY: Accessed with the RCU pointer macros, and changed only with a proof of RTNL.
 unsafe impl<T> Sync for RcuDevice<T> {}
 
-/// A private area that has a place for the other device of the pair.
+/// A private area that has a place for the other device of the pair. [`impl_has_peer!`] implements it.
 ///
 /// # Safety
 ///
-/// `peer()` must always return the same field of `self`.
+/// `peer()` must always return the same field of `self`. The `ndo_uninit` of `T` must call [`Device::part`].
 pub(crate) unsafe trait HasPeer<T> {
     fn peer(&self) -> &RcuDevice<T>;
 }
 
-impl<T: Driver> RcuDevice<T> {
+/// Implements [`HasPeer`] for a private area, from the name of its field:
+/// `impl_has_peer! { unsafe impl HasPeer<Driver> for Private { self.peer } }`.
+macro_rules! impl_has_peer {
+    // SAFETY: `peer()` below always returns this field; the rest is the caller's to say.
+    (unsafe impl HasPeer<$driver:ty> for $private:ty { self.$peer:ident }) => {
+        // SAFETY: As above.
+        unsafe impl $crate::net::rcu::HasPeer<$driver> for $private {
+            #[inline(always)]
+            fn peer(&self) -> &$crate::net::rcu::RcuDevice<$driver> {
+                &self.$peer
+            }
+        }
+    };
+}
+pub(crate) use impl_has_peer;
+
+impl<T: DeviceType> RcuDevice<T> {
     /// `rcu_dereference()`, `rcu_dereference_bh()`.
     #[inline(always)]
     pub(crate) fn dereference<'a>(
@@ -113,23 +151,13 @@ impl<T: Driver> RcuDevice<T> {
     /// # Safety
     ///
     /// The caller must keep the type invariant.
-    unsafe fn set(&self, dev: *mut bindings::net_device, _rtnl: &Rtnl) {
+    pub(super) unsafe fn set(&self, dev: *mut bindings::net_device, _rtnl: &Rtnl) {
         // SAFETY: The slot is a valid pointer to a pointer, and RTNL excludes other writers.
         unsafe { bindings::netkit_rs_rcu_assign_pointer(self.0.get(), dev.cast()) };
     }
 }
 
-/// Makes two devices a pair that were registered just now.
-pub(crate) fn pair<T: Driver>(one: &Registered<'_, T>, two: &Registered<'_, T>, rtnl: &Rtnl) {
-    // SAFETY: By the invariant of `Registered` both are registered, and since then RTNL is held: neither has a peer yet.
-    // INVARIANT: Each points at the other.
-    unsafe {
-        one.private().peer().set(two.as_ptr(), rtnl);
-        two.private().peer().set(one.as_ptr(), rtnl);
-    }
-}
-
-impl<T: Driver> Device<T> {
+impl<T: DeviceType<Private: HasPeer<T>>> Device<T> {
     /// Parts the device from its peer, which it returns. Readers may see both pointers until the grace period ends.
     pub(crate) fn part<'a>(&self, rtnl: &'a Rtnl) -> Option<&'a Device<T>> {
         let peer = self.private().peer().rtnl_dereference(rtnl)?;

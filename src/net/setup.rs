@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
-use super::ops::Driver;
+use super::device::DeviceType;
 use crate::bindings;
 use core::marker::PhantomData;
 
@@ -26,8 +26,8 @@ impl Features {
     pub(crate) const HW_VLAN_STAG_TX: Self = Self(bindings::NETIF_F_HW_VLAN_STAG_TX);
     pub(crate) const HW_VLAN_STAG_RX: Self = Self(bindings::NETIF_F_HW_VLAN_STAG_RX);
 
-    /// Both sets.
-    pub(crate) const fn and(self, other: Self) -> Self {
+    /// All that is in one of the two sets.
+    pub(crate) const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
@@ -36,6 +36,32 @@ impl Features {
         Self(self.0 & !other.0)
     }
 }
+
+/// A set of private flags (`enum netdev_priv_flags`).
+#[derive(Clone, Copy)]
+pub(crate) struct PrivFlags(u32);
+
+impl PrivFlags {
+    /// The sender may keep using a packet (pktgen's clones).
+    pub(crate) const TX_SKB_SHARING: Self = Self(bindings::netdev_priv_flags_IFF_TX_SKB_SHARING);
+    /// The hardware address may change while the device is up.
+    pub(crate) const LIVE_ADDR_CHANGE: Self =
+        Self(bindings::netdev_priv_flags_IFF_LIVE_ADDR_CHANGE);
+    /// The headroom follows what devices above want.
+    pub(crate) const PHONY_HEADROOM: Self = Self(bindings::netdev_priv_flags_IFF_PHONY_HEADROOM);
+    /// No queueing discipline by default.
+    pub(crate) const NO_QUEUE: Self = Self(bindings::netdev_priv_flags_IFF_NO_QUEUE);
+    /// No netpoll, and so no netconsole.
+    pub(crate) const DISABLE_NETPOLL: Self = Self(bindings::netdev_priv_flags_IFF_DISABLE_NETPOLL);
+
+    /// All that is in one of the two sets.
+    pub(crate) const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// The largest size of a packet that segmentation offload may build, in bytes.
+pub(crate) const GSO_MAX_SIZE: u32 = bindings::GSO_MAX_SIZE;
 
 /// A device that was just allocated, in the link type's setup callback.
 ///
@@ -55,7 +81,7 @@ macro_rules! setters {
     )*};
 }
 
-impl<T: Driver> Setup<T> {
+impl<T: DeviceType> Setup<T> {
     /// An Ethernet device of the driver `T`, which counts its traffic in `tstats` and is freed when it is
     /// unregistered.
     ///
@@ -67,9 +93,9 @@ impl<T: Driver> Setup<T> {
         // SAFETY: By the function's safety requirement.
         unsafe {
             bindings::ether_setup(dev);
-            (*dev).netdev_ops = T::ops().netdev_ops();
-            (*dev).ethtool_ops = T::ops().ethtool_ops();
-            (*dev).queue_mgmt_ops = T::ops().queue_mgmt_ops();
+            (*dev).netdev_ops = T::tables().netdev_ops();
+            (*dev).ethtool_ops = T::tables().ethtool_ops();
+            (*dev).queue_mgmt_ops = T::tables().queue_mgmt_ops();
             (*dev).set_pcpu_stat_type(bindings::netdev_stat_type_NETDEV_PCPU_STAT_TSTATS);
             (*dev).needs_free_netdev = true;
         }
@@ -98,30 +124,25 @@ impl<T: Driver> Setup<T> {
         unsafe { (*self.0).flags |= bindings::net_device_flags_IFF_NOARP };
     }
 
-    /// Changes the private flags: `clear`, then `set` (`IFF_*` of `enum netdev_priv_flags`).
-    fn priv_flags(&mut self, clear: u32, set: u32) {
+    /// Changes the private flags: first takes `clear` away, then adds `set`.
+    pub(crate) fn set_priv_flags(&mut self, clear: PrivFlags, set: PrivFlags) {
         // SAFETY: By the type invariant; the union's only other member is the same struct by its name.
         let fields = unsafe { &mut (*self.0).__bindgen_anon_1.__bindgen_anon_1 };
-        let flags = fields.priv_flags() & !(clear as usize) | set as usize;
+        let flags = fields.priv_flags() & !(clear.0 as usize) | set.0 as usize;
         fields.set_priv_flags(flags);
     }
 
-    /// A virtual device without a queue: packets pass through in the sender's context.
-    ///
-    /// No sharing of packets with the sender (pktgen's clones), address changes while up, headroom that follows
-    /// what others want, no queueing discipline, no netpoll, no lock around xmit, and memory that only devices
-    /// can read passes through unread.
-    pub(crate) fn pass_through(&mut self) {
-        self.priv_flags(
-            bindings::netdev_priv_flags_IFF_TX_SKB_SHARING,
-            bindings::netdev_priv_flags_IFF_LIVE_ADDR_CHANGE
-                | bindings::netdev_priv_flags_IFF_PHONY_HEADROOM
-                | bindings::netdev_priv_flags_IFF_NO_QUEUE
-                | bindings::netdev_priv_flags_IFF_DISABLE_NETPOLL,
-        );
+    /// The core takes no lock around `ndo_start_xmit` (`dev->lltx`).
+    pub(crate) fn set_lltx(&mut self) {
         // SAFETY: By the type invariant; the union's only other member is the same struct by its name.
         let fields = unsafe { &mut (*self.0).__bindgen_anon_1.__bindgen_anon_1 };
         fields.set_lltx(1);
+    }
+
+    /// Packets in memory that only devices can read pass through unread (`NETMEM_TX_NO_DMA`).
+    pub(crate) fn set_netmem_tx_no_dma(&mut self) {
+        // SAFETY: By the type invariant; the union's only other member is the same struct by its name.
+        let fields = unsafe { &mut (*self.0).__bindgen_anon_1.__bindgen_anon_1 };
         fields.set_netmem_tx(bindings::netmem_tx_mode_NETMEM_TX_NO_DMA as usize);
     }
 

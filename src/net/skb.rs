@@ -9,12 +9,9 @@
 
 use super::{
     device::NetDevice,
-    rcu::ReadSide, //
+    rcu::{BhDisabled, ReadSide}, //
 };
-use crate::{
-    bindings,
-    bpf::context::NetContext, //
-};
+use crate::bindings;
 use core::{
     mem::ManuallyDrop,
     ptr::NonNull, //
@@ -197,7 +194,7 @@ impl Arrival {
     /// Takes the Ethernet header off (`eth_skb_pull_mac()`, `skb_postpull_rcsum()`) and hands the packet to the
     /// stack as received by its device (`__netif_rx()`). False if the stack had no room; then it freed it.
     #[inline(always)]
-    pub(crate) fn receive(mut self, _read_side: &impl ReadSide) -> bool {
+    pub(crate) fn receive(mut self, _bh: &BhDisabled) -> bool {
         // SAFETY: By the type invariant ETH_HLEN linear bytes lie behind `mac_header`; `skb_pull_inline()` checks
         // `skb->len`, and leaves the header in the buffer for `skb_postpull_rcsum()`.
         unsafe {
@@ -210,16 +207,14 @@ impl Arrival {
             );
         }
         // SAFETY: By the type invariant the packet is valid, and it is given away: `__netif_rx()` frees what it does
-        // not queue. It wants bottom halves disabled (its `lockdep_assert_once()`), which senders have.
-        let verdict = unsafe { bindings::__netif_rx(self.0.into_raw()) };
+        // not queue. It wants bottom halves disabled (its `lockdep_assert_once()`), which `_bh` shows.
+        let verdict = unsafe { bindings::__netif_rx(self.into_raw()) };
         verdict == bindings::NET_RX_SUCCESS as i32
     }
 
-    /// Sends the packet where the BPF program said, or frees it (`skb_do_redirect()`).
+    /// Gives the packet away without freeing it.
     #[inline(always)]
-    pub(crate) fn redirect(self, _context: &NetContext, _read_side: &impl ReadSide) {
-        // SAFETY: The packet is valid and given away. What the program wanted is kept in the BPF network context,
-        // which is there; the devices that it names are valid under RCU.
-        unsafe { bindings::skb_do_redirect(self.0.into_raw()) };
+    pub(crate) fn into_raw(self) -> *mut bindings::sk_buff {
+        self.0.into_raw()
     }
 }

@@ -21,12 +21,14 @@
 //! [`include/net/rtnetlink.h`](srctree/include/net/rtnetlink.h)
 
 use super::{
-    builtin::{self, BuiltIn},
+    builtin::BuiltIn,
     device::{Device, NetDevice},
-    link,
-    namespace::AllDevices,
-    queue::Locked,
-    rtnl::{Rtnl, RtnlGuard}, //
+    identity,
+    namespace_walk::AllDevices,
+    ops::Driver,
+    rtnl::{Rtnl, RtnlGuard},
+    rtnl_link::{copy_callbacks, RtnlLinkAdapter, RtnlLinkDriver},
+    rx_queue::Locked, //
 };
 use crate::bindings;
 use core::{
@@ -35,6 +37,7 @@ use core::{
     ptr, //
 };
 use kernel::{
+    ffi::c_int,
     prelude::*,
     sync::atomic::{Atomic, Full, Relaxed},
     time::{delay::fsleep, Delta, Instant, Monotonic}, //
@@ -86,6 +89,21 @@ impl Flag {
     }
 }
 
+/// A driver that takes over the devices of a built-in one.
+///
+/// # Safety
+///
+/// `takeover()` must always return the same static. `release()` must take off the device whatever points at it but is not
+/// the core's: links, leases, its peer. `validate`, `iflink`, `set_rx_headroom` and `stats` must not sleep: C calls them with no lock that a
+/// takeover could wait for.
+pub(crate) unsafe trait StandIn: BuiltIn + Driver + RtnlLinkDriver {
+    /// Which of the two drivers has the devices.
+    fn takeover() -> &'static Takeover<Self>;
+
+    /// `ndo_uninit`: the device is being unregistered, and nothing may reach it any more.
+    fn release(dev: &Device<Self>, rtnl: &Rtnl);
+}
+
 /// Which of two drivers has the devices of `T`.
 ///
 /// # Invariants
@@ -113,7 +131,7 @@ pub(crate) struct Takeover<T> {
 // SAFETY: RTNL, shown by `&Rtnl`, protects `callbacks`; the rest is atomic.
 unsafe impl<T> Sync for Takeover<T> {}
 
-impl<T: BuiltIn> Takeover<T> {
+impl<T: StandIn> Takeover<T> {
     /// # Safety
     ///
     /// There must be no other value for `T` than the static that `T::takeover()` returns.
@@ -134,7 +152,7 @@ impl<T: BuiltIn> Takeover<T> {
 
     /// Checks the kernel. `ENODEV`, with a line in the log, if it is not the one that the module was built for.
     pub(crate) fn prepare(&self) -> Result {
-        builtin::check::<T>()?;
+        identity::check::<T>()?;
         self.checked.set(true);
         Ok(())
     }
@@ -260,7 +278,7 @@ impl<T: BuiltIn> Takeover<T> {
                 }
                 match dev.try_lock() {
                     Some(lock) => {
-                        self.exchange(dev, side, &Locked::from(&lock), &rtnl);
+                        self.exchange(&Locked::from(&lock), side, &rtnl);
                         total.exchanged = total.exchanged.wrapping_add(1);
                     }
                     None => missed = true,
@@ -282,10 +300,10 @@ impl<T: BuiltIn> Takeover<T> {
     ///
     /// It may come from one that was not walked yet to one that was. (Another listener may keep this one from being told, by an
     /// error for want of memory: then the device is found when the module goes.)
-    pub(crate) fn registered(&self, dev: &NetDevice, locked: &Locked<'_>, rtnl: &Rtnl) {
+    pub(crate) fn registered(&self, locked: &Locked<'_>, rtnl: &Rtnl) {
         let side = self.wanted();
-        if self.is_with_other(dev, side) {
-            self.exchange(dev, side, locked, rtnl);
+        if self.is_with_other(locked.device(), side) {
+            self.exchange(locked, side, rtnl);
         }
     }
 
@@ -293,21 +311,21 @@ impl<T: BuiltIn> Takeover<T> {
     fn is_with_other(&self, dev: &NetDevice, side: Side) -> bool {
         let other = match side {
             Side::Module => T::netdev_ops(),
-            Side::BuiltIn => T::ops().netdev_ops(),
+            Side::BuiltIn => T::tables().netdev_ops(),
         };
         ptr::eq(dev.netdev_ops(), other)
     }
 
-    /// Gives `dev`, which is with the other driver, to `side`. `_locked` is that of `dev`.
-    fn exchange(&self, dev: &NetDevice, side: Side, _locked: &Locked<'_>, rtnl: &Rtnl) {
+    /// Gives the device, which is with the other driver, to `side`.
+    fn exchange(&self, locked: &Locked<'_>, side: Side, rtnl: &Rtnl) {
         let (netdev, ethtool, queue_mgmt) = match side {
             Side::Module => {
-                let ops = T::ops();
+                let ops = T::tables();
                 (ops.netdev_ops(), ops.ethtool_ops(), ops.queue_mgmt_ops())
             }
             Side::BuiltIn => (T::netdev_ops(), T::ethtool_ops(), T::queue_mgmt_ops()),
         };
-        let dev = dev.as_ptr();
+        let dev = locked.device().as_ptr();
         // SAFETY: The device is valid by its type invariant, and of one of the two drivers, which fit its private area
         // alike by the safety requirement of `BuiltIn`. RTNL and the instance lock exclude all who read a table twice, and
         // count on both being of one driver; senders load `netdev_ops` once (`__dev_queue_xmit()`). Both drivers have
@@ -331,26 +349,16 @@ impl<T: BuiltIn> Takeover<T> {
             .store(devices.wrapping_add_signed(change), Relaxed);
     }
 
-    /// A device is past its `ndo_init`.
-    ///
-    /// # Safety
-    ///
-    /// To be called by the `ndo_init` of `T`, once, unless that fails.
-    pub(super) unsafe fn initialised(&self, rtnl: &Rtnl) {
-        // INVARIANT: By the function's safety requirement.
-        self.count(1, rtnl);
-    }
-
     /// `dev` is past its `ndo_uninit`: it lives on as the built-in driver's, as long as somebody holds it.
-    pub(super) fn uninitialised(&self, dev: &Device<T>, rtnl: &Rtnl) {
+    fn uninitialised(&self, dev: &Device<T>, rtnl: &Rtnl) {
         if self.is_with_other(dev, Side::BuiltIn) {
             let lock = dev.lock();
-            self.exchange(dev, Side::BuiltIn, &Locked::from(&lock), rtnl);
+            self.exchange(&Locked::from(&lock), Side::BuiltIn, rtnl);
         }
     }
 
     fn exchange_link_type(&self, side: Side, _rtnl: &Rtnl) {
-        let ours = &const { link::Adapter::<T>::CALLBACKS };
+        let ours = &const { RtnlLinkAdapter::<T>::CALLBACKS };
         let (table, saved) = (T::link_ops(), self.callbacks.get());
         // SAFETY: The table is static, and `saved` is this value's; RTNL excludes who else uses them, but for `validate`:
         // `rtnl_newlink()` and `rtnl_get_peer_net()` load it for a test and for the call, and neither driver's is null. By
@@ -360,10 +368,10 @@ impl<T: BuiltIn> Takeover<T> {
             let is_ours = (*table).newlink.map(|f| f as usize) == ours.newlink.map(|f| f as usize);
             match side {
                 Side::Module if !is_ours => {
-                    link::copy_callbacks(table, saved);
-                    link::copy_callbacks(ours, table);
+                    copy_callbacks(table, saved);
+                    copy_callbacks(ours, table);
                 }
-                Side::BuiltIn if is_ours => link::copy_callbacks(saved, table),
+                Side::BuiltIn if is_ours => copy_callbacks(saved, table),
                 _ => {}
             }
         }
@@ -399,7 +407,7 @@ impl<T: BuiltIn> Takeover<T> {
         // SAFETY: These may sleep, and nothing is held. `synchronize_net()` waits for packets and other calls under RCU,
         // `synchronize_rcu_tasks()` for functions that C calls with no lock at all, in which a task may have been preempted:
         // `validate`, `ndo_get_iflink` (`iflink_show()`), `ndo_set_rx_headroom` and `ndo_get_stats64` (Open vSwitch). By the
-        // safety requirement of `BuiltIn` they do not sleep.
+        // safety requirement of `StandIn` they do not sleep.
         unsafe {
             bindings::synchronize_net();
             bindings::synchronize_rcu_tasks();
@@ -425,5 +433,39 @@ impl Default for Walk {
             exchanged: 0,
             held: Delta::ZERO,
         }
+    }
+}
+
+/// The callbacks by which C begins and ends a device.
+pub(super) struct LifeAdapter<T>(PhantomData<T>);
+
+impl<T: StandIn> LifeAdapter<T> {
+    /// # Safety
+    ///
+    /// `dev` must be a device of `T` that is being registered, under RTNL.
+    pub(super) unsafe extern "C" fn init(dev: *mut bindings::net_device) -> c_int {
+        // The lock classes that the device gets have to be the kernel's: it may outlive the module.
+        // SAFETY: By the function's safety requirement, and that of `BuiltIn`: the built-in driver takes the device for one
+        // of its own.
+        let err = unsafe { (*T::netdev_ops()).ndo_init.map_or(0, |init| init(dev)) };
+        if err == 0 {
+            // SAFETY: By the function's safety requirement.
+            let rtnl = unsafe { Rtnl::assume() };
+            // INVARIANT: This is the `ndo_init` of `T`, which succeeds.
+            T::takeover().count(1, &rtnl);
+        }
+        err
+    }
+
+    /// What follows is the built-in driver's, as a device may be held for longer than the module is there.
+    ///
+    /// # Safety
+    ///
+    /// `dev` must be a device of `T` that is being unregistered, under RTNL.
+    pub(super) unsafe extern "C" fn uninit(dev: *mut bindings::net_device) {
+        // SAFETY: By the function's safety requirement.
+        let (dev, rtnl) = unsafe { (Device::<T>::from_raw(dev), Rtnl::assume()) };
+        T::release(dev, &rtnl);
+        T::takeover().uninitialised(dev, &rtnl);
     }
 }

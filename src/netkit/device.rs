@@ -5,40 +5,44 @@
 #![forbid(unsafe_code)]
 
 use super::{
+    uapi::Mode,
     xmit::xmit,
-    Mode,
     Netkit,
-    OPS, //
+    TABLES, //
 };
 use crate::{
     errno::{ENOTCONN, EOPNOTSUPP},
     net::{
-        device::Device,
-        namespace::Net,
-        ops::{Driver, LinkStats, Ops, Transmit},
-        rcu::ReadSide,
+        device::{Device, DeviceType, Tables},
+        ops::{Driver, FeaturesCheck, LinkStats, Transmit},
+        rcu::{BhDisabled, ReadSide},
         rtnl::Rtnl,
         skb::{default_headroom, SkBuff}, //
     }, //
 };
 use kernel::{
     prelude::*,
-    sync::rcu, //
+    sync::{
+        atomic::Relaxed,
+        rcu, //
+    }, //
 };
 
-impl Driver for Netkit {
+impl DeviceType for Netkit {
     type Private = Netkit;
 
     const NAME: &'static CStr = c"netkit";
 
-    fn ops() -> &'static Ops<Self> {
-        &OPS
+    fn tables() -> &'static Tables<Self> {
+        &TABLES
     }
+}
 
-    /// `netkit_uninit()`.
-    fn uninit(dev: &Device<Self>, rtnl: &Rtnl) {
-        dev.unlease_rx_queues(rtnl);
-    }
+impl Driver for Netkit {
+    const FEATURES_CHECK: FeaturesCheck = FeaturesCheck::PASSTHRU;
+
+    /// `netkit_set_multicast`.
+    const RECEIVES_ALL: bool = true;
 
     /// `netkit_open()`: a pair has a carrier once both ends are up. `ENOTCONN` where the other end is gone.
     fn open(dev: &Device<Self>, rtnl: &Rtnl) -> Result {
@@ -65,22 +69,22 @@ impl Driver for Netkit {
     }
 
     #[inline(always)]
-    fn start_xmit(skb: SkBuff, dev: &Device<Self>, read_side: &impl ReadSide) -> Transmit {
-        xmit(skb, dev, read_side)
+    fn start_xmit(skb: SkBuff, dev: &Device<Self>, bh: &BhDisabled) -> Transmit {
+        xmit(skb, dev, bh)
     }
 
     /// `netkit_set_headroom()`: both ends get the larger of what is wanted from them.
     fn set_rx_headroom(dev: &Device<Self>, bytes: i32) {
         let nk = dev.private();
         let bytes = u32::try_from(bytes).unwrap_or_else(|_| default_headroom());
-        nk.headroom.set(bytes);
+        nk.headroom.store(bytes, Relaxed);
 
         let rcu = rcu::read_lock();
         let Some(peer) = nk.peer.dereference(&rcu) else {
             dev.set_needed_headroom(bytes as u16);
             return;
         };
-        let bytes = bytes.max(peer.private().headroom.get());
+        let bytes = bytes.max(peer.private().headroom.load(Relaxed));
         peer.set_needed_headroom(bytes as u16);
         dev.set_needed_headroom(bytes as u16);
     }
@@ -115,13 +119,5 @@ impl Driver for Netkit {
     fn stats(dev: &Device<Self>, stats: &mut LinkStats<'_>) {
         stats.fetch(dev);
         stats.set_tx_dropped(dev.tx_dropped());
-    }
-
-    /// `netkit_get_link_net()`.
-    fn link_net<'a>(dev: &'a Device<Self>, rtnl: &'a Rtnl) -> &'a Net {
-        dev.private()
-            .peer
-            .rtnl_dereference(rtnl)
-            .map_or(dev.net(), |peer| peer.net())
     }
 }

@@ -4,19 +4,21 @@
 
 #![forbid(unsafe_code)]
 
-use super::Netkit;
+use super::{
+    uapi::AttachType,
+    Netkit, //
+};
 use crate::{
-    bindings::*,
     bpf::{
         attr::{LinkRequest, ProgRequest, QueryRequest},
         link::PrimedLink,
         prog::Prog,
-        syscall::Syscall, //
+        syscall::SyscallDriver, //
     },
     errno::EOPNOTSUPP,
     net::{
-        device::Device,
-        namespace,
+        device::{Device, NetDevice},
+        namespace::SystemCall,
         rtnl::Rtnl, //
     }, //
 };
@@ -29,30 +31,33 @@ use kernel::{
 ///
 /// `EINVAL` for another attach type, `ENODEV` for no such device, `ENXIO` for one that is no netkit device,
 /// `EACCES` through the peer, `EOPNOTSUPP` for a device without a peer.
-fn dev_fetch(ifindex: u32, which: u32, rtnl: &Rtnl) -> Result<&Device<Netkit>> {
-    if which != bpf_attach_type_BPF_NETKIT_PRIMARY && which != bpf_attach_type_BPF_NETKIT_PEER {
-        return Err(EINVAL);
-    }
-    let dev = namespace::with_current(|net| net.device_by_index(ifindex, rtnl)).ok_or(ENODEV)?;
+fn dev_fetch<'a>(
+    call: &SystemCall,
+    ifindex: u32,
+    which: u32,
+    rtnl: &'a Rtnl,
+) -> Result<&'a Device<Netkit>> {
+    let which = AttachType::from_number(which).ok_or(EINVAL)?;
+    let dev = NetDevice::by_index(call.net(), ifindex, rtnl).ok_or(ENODEV)?;
     let dev = dev.downcast::<Netkit>().ok_or(ENXIO)?;
     let nk = dev.private();
-    if !nk.primary.get() {
+    if !nk.is_primary() {
         return Err(EACCES);
     }
     if nk.is_single() {
         return Err(EOPNOTSUPP);
     }
-    if which == bpf_attach_type_BPF_NETKIT_PEER {
+    if which == AttachType::Peer {
         return nk.peer.rtnl_dereference(rtnl).ok_or(ENODEV);
     }
     Ok(dev)
 }
 
-impl Syscall for Netkit {
+impl SyscallDriver for Netkit {
     /// `netkit_prog_attach()`.
-    fn prog_attach(request: &ProgRequest<'_>, prog: &Prog) -> Result {
+    fn prog_attach(call: &SystemCall, request: &ProgRequest<'_>, prog: &Prog) -> Result {
         let rtnl = Rtnl::lock();
-        let dev = dev_fetch(request.target_ifindex(), request.attach_type(), &rtnl)?;
+        let dev = dev_fetch(call, request.target_ifindex(), request.attach_type(), &rtnl)?;
         let replace = match request.replace_bpf_fd() {
             Some(fd) => Some(prog.same_type_by_fd(fd)?),
             None => None,
@@ -62,23 +67,23 @@ impl Syscall for Netkit {
     }
 
     /// `netkit_prog_detach()`.
-    fn prog_detach(request: &ProgRequest<'_>, prog: Option<&Prog>) -> Result {
+    fn prog_detach(call: &SystemCall, request: &ProgRequest<'_>, prog: Option<&Prog>) -> Result {
         let rtnl = Rtnl::lock();
-        let dev = dev_fetch(request.target_ifindex(), request.attach_type(), &rtnl)?;
+        let dev = dev_fetch(call, request.target_ifindex(), request.attach_type(), &rtnl)?;
         dev.mprog().detach(prog, &request.place(), &rtnl)
     }
 
     /// `netkit_prog_query()`.
-    fn prog_query(request: &QueryRequest<'_>) -> Result {
+    fn prog_query(call: &SystemCall, request: &QueryRequest<'_>) -> Result {
         let rtnl = Rtnl::lock();
-        let dev = dev_fetch(request.target_ifindex(), request.attach_type(), &rtnl)?;
+        let dev = dev_fetch(call, request.target_ifindex(), request.attach_type(), &rtnl)?;
         dev.mprog().query(request, &rtnl)
     }
 
     /// `netkit_link_attach()`.
-    fn link_attach(request: &LinkRequest<'_>, prog: &Prog) -> Result<c_int> {
+    fn link_attach(call: &SystemCall, request: &LinkRequest<'_>, prog: &Prog) -> Result<c_int> {
         let rtnl = Rtnl::lock();
-        let dev = dev_fetch(request.target_ifindex(), request.attach_type(), &rtnl)?;
+        let dev = dev_fetch(call, request.target_ifindex(), request.attach_type(), &rtnl)?;
         PrimedLink::new(prog, request.attach_type())?.attach(dev, &request.place(), &rtnl)
     }
 }

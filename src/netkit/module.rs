@@ -5,10 +5,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::Netkit;
 use crate::{
-    bpf,
-    builtin::{self, TAKEOVER},
+    builtin::{PATCH, TAKEOVER},
     klp,
     net::takeover::State,
     param::Parameter, //
@@ -17,15 +15,6 @@ use kernel::{
     fmt,
     prelude::*, //
 };
-
-/// The functions of the built-in driver that the rest of the kernel calls by name, through its link operations, its notifier,
-/// or a device that the module has given up.
-static PATCH: klp::Patch<12> = klp::Patch::new(klp::Func::table(&[
-    &bpf::syscall::Adapter::<Netkit>::FUNCS,
-    &bpf::link::Adapter::<Netkit>::FUNCS,
-    &builtin::NOTIFIER,
-    &builtin::XSK,
-]));
 
 /// The loaded module.
 pub(crate) struct Module(());

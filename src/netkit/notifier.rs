@@ -9,10 +9,10 @@ use crate::{
     builtin::TAKEOVER,
     net::{
         device::NetDevice,
-        link::LinkDriver,
+        lease::delete_lessees,
         notifier::Listener,
-        queue::{delete_lessees, Locked},
-        rtnl::Rtnl, //
+        rtnl::Rtnl,
+        rx_queue::Locked, //
     }, //
 };
 
@@ -20,14 +20,14 @@ use crate::{
 pub(crate) struct Notifier;
 
 impl Listener for Notifier {
-    fn register(dev: &NetDevice, locked: &Locked<'_>, rtnl: &Rtnl) {
-        TAKEOVER.registered(dev, locked, rtnl);
+    fn register(locked: &Locked<'_>, rtnl: &Rtnl) {
+        TAKEOVER.registered(locked, rtnl);
     }
 
     /// `netkit_check_lease_unregister()`: with a physical device go the netkit devices that lease queues from it.
     fn unregister(dev: &NetDevice, rtnl: &Rtnl) {
         if dev.is_unregistering() && dev.has_parent() {
-            delete_lessees::<Netkit>(dev, rtnl, Netkit::dellink);
+            delete_lessees::<Netkit>(dev, rtnl);
         }
     }
 }

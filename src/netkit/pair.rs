@@ -6,73 +6,81 @@
 
 use super::{
     settings::{check_policy, End, Settings},
-    Mode,
-    Netkit,
-    Pairing, //
+    uapi::{Attr, Mode, Pairing},
+    Netkit, //
 };
 use crate::{
-    bindings::*,
     errno::{EADDRNOTAVAIL, EOPNOTSUPP},
     net::{
         device::Device,
+        ether::{is_valid_ether_addr, ETH_ALEN, ETH_MAX_MTU},
         extack::ExtAck,
-        link::{KillList, LinkDriver, RealQueues, Request},
-        netlink::{total_size, IfName, Message, Table},
+        namespace::Net,
+        netlink::{total_size, IfName, Ifla, Message, PeerTable, Table},
         new_device::{NameAssign, NewDevice, Registered},
-        rcu,
         rtnl::Rtnl,
-        setup::{Features, Setup}, //
+        rtnl_link::{RealQueues, Request, RtnlLinkDriver},
+        setup::{Features, PrivFlags, Setup, GSO_MAX_SIZE},
+        unregister::KillList, //
     }, //
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::atomic::Relaxed, //
+};
 
 const NUM_RX_QUEUES_MAX: u32 = 1024;
 const NUM_TX_QUEUES_MAX: u32 = 1;
 
 /// What VLAN acceleration the devices claim. Devices on top of them do not get it.
 const FEATURES_HW_VLAN: Features = Features::HW_VLAN_CTAG_TX
-    .and(Features::HW_VLAN_CTAG_RX)
-    .and(Features::HW_VLAN_STAG_TX)
-    .and(Features::HW_VLAN_STAG_RX);
+    .union(Features::HW_VLAN_CTAG_RX)
+    .union(Features::HW_VLAN_STAG_TX)
+    .union(Features::HW_VLAN_STAG_RX);
 
 const FEATURES: Features = FEATURES_HW_VLAN
-    .and(Features::SG)
-    .and(Features::FRAGLIST)
-    .and(Features::HW_CSUM)
-    .and(Features::RXCSUM)
-    .and(Features::SCTP_CRC)
-    .and(Features::HIGHDMA)
-    .and(Features::GSO_SOFTWARE)
-    .and(Features::GSO_ENCAP_ALL);
+    .union(Features::SG)
+    .union(Features::FRAGLIST)
+    .union(Features::HW_CSUM)
+    .union(Features::RXCSUM)
+    .union(Features::SCTP_CRC)
+    .union(Features::HIGHDMA)
+    .union(Features::GSO_SOFTWARE)
+    .union(Features::GSO_ENCAP_ALL);
+
+const PRIV_FLAGS: PrivFlags = PrivFlags::LIVE_ADDR_CHANGE
+    .union(PrivFlags::PHONY_HEADROOM)
+    .union(PrivFlags::NO_QUEUE)
+    .union(PrivFlags::DISABLE_NETPOLL);
 
 /// The settings that a pair keeps, and what a request to change one is told.
-const FIXED: [(u32, &CStr); 7] = [
+const FIXED: [(Attr, &CStr); 7] = [
     (
-        IFLA_NETKIT_MODE,
+        Attr::Mode,
         c"netkit link operating mode cannot be changed after device creation",
     ),
     (
-        IFLA_NETKIT_SCRUB,
+        Attr::Scrub,
         c"netkit link scrubbing cannot be changed after device creation",
     ),
     (
-        IFLA_NETKIT_PEER_SCRUB,
+        Attr::PeerScrub,
         c"netkit link peer scrubbing cannot be changed after device creation",
     ),
     (
-        IFLA_NETKIT_PEER_INFO,
+        Attr::PeerInfo,
         c"netkit link peer info cannot be changed after device creation",
     ),
     (
-        IFLA_NETKIT_HEADROOM,
+        Attr::Headroom,
         c"netkit link headroom cannot be changed after device creation",
     ),
     (
-        IFLA_NETKIT_TAILROOM,
+        Attr::Tailroom,
         c"netkit link tailroom cannot be changed after device creation",
     ),
     (
-        IFLA_NETKIT_PAIRING,
+        Attr::Pairing,
         c"netkit link pairing cannot be changed after device creation",
     ),
 ];
@@ -80,9 +88,8 @@ const FIXED: [(u32, &CStr); 7] = [
 /// What a device is called that nobody named.
 const NAME_PATTERN: IfName = IfName::from_static(c"nk%d");
 
-impl LinkDriver for Netkit {
-    const KIND: &'static CStr = c"netkit";
-    const MAX_ATTR: usize = __IFLA_NETKIT_MAX as usize - 1;
+impl RtnlLinkDriver for Netkit {
+    type Attr = Attr;
 
     /// `netkit_alloc()`.
     fn queues(tx: u32, rx: u32) -> Result<RealQueues> {
@@ -96,22 +103,24 @@ impl LinkDriver for Netkit {
     fn setup(dev: &mut Setup<Self>) {
         dev.set_max_mtu(ETH_MAX_MTU);
         dev.no_arp();
-        dev.pass_through();
+        dev.set_priv_flags(PrivFlags::TX_SKB_SHARING, PRIV_FLAGS);
+        dev.set_lltx();
+        dev.set_netmem_tx_no_dma();
         dev.set_features(FEATURES);
         dev.set_hw_features(FEATURES);
         dev.set_hw_enc_features(FEATURES);
-        dev.set_mpls_features(Features::HW_CSUM.and(Features::GSO_SOFTWARE));
+        dev.set_mpls_features(Features::HW_CSUM.union(Features::GSO_SOFTWARE));
         dev.set_vlan_features(FEATURES.without(FEATURES_HW_VLAN));
         dev.set_tso_max_size(GSO_MAX_SIZE);
     }
 
     /// `netkit_validate()`.
-    fn validate(attrs: &Table<'_>) -> Result {
-        let Some(attr) = attrs.get(IFLA_ADDRESS) else {
+    fn validate(attrs: &Table<'_, Ifla>) -> Result {
+        let Some(attr) = attrs.get(Ifla::Address) else {
             return Ok(());
         };
-        let address: &[u8; ETH_ALEN as usize] = attr.payload().try_into().map_err(|_| EINVAL)?;
-        if crate::net::is_valid_ether_addr(address) {
+        let address: &[u8; ETH_ALEN] = attr.payload().try_into().map_err(|_| EINVAL)?;
+        if is_valid_ether_addr(address) {
             Ok(())
         } else {
             Err(EADDRNOTAVAIL)
@@ -121,11 +130,12 @@ impl LinkDriver for Netkit {
     /// `netkit_new_link()`.
     fn newlink<'a>(
         dev: NewDevice<'a, Self>,
-        request: &Request<'_>,
+        request: &Request<'_, Attr>,
         extack: &mut ExtAck,
         rtnl: &'a Rtnl,
     ) -> Result<Registered<'a, Self>> {
-        let settings = Settings::parse(request, extack)?;
+        let mut memory = PeerTable::new();
+        let settings = Settings::parse(request, &mut memory, extack)?;
         let peer = match settings.pairing {
             Pairing::Pair => Some(new_peer(&dev, &settings, request, extack, rtnl)?),
             Pairing::Single => None,
@@ -133,7 +143,7 @@ impl LinkDriver for Netkit {
         let primary = new_primary(dev, &settings, request, rtnl)?;
 
         if let Some(peer) = peer {
-            rcu::pair(&primary, &peer, rtnl);
+            primary.pair_with(&peer, rtnl);
             peer.keep();
         }
         Ok(primary)
@@ -142,12 +152,12 @@ impl LinkDriver for Netkit {
     /// `netkit_change_link()`.
     fn changelink(
         dev: &Device<Self>,
-        data: &Table<'_>,
+        data: &Table<'_, Attr>,
         extack: &mut ExtAck,
         rtnl: &Rtnl,
     ) -> Result {
         let nk = dev.private();
-        if !nk.primary.get() {
+        if !nk.is_primary() {
             return Err(extack.error(
                 EACCES,
                 c"netkit link settings can be changed only through the primary device",
@@ -158,31 +168,26 @@ impl LinkDriver for Netkit {
                 return Err(extack.attr_error(EACCES, &attr, text));
             }
         }
-        if let Some(attr) = data.get(IFLA_NETKIT_POLICY) {
+        if let Some(attr) = data.get(Attr::Policy) {
             if nk.is_single() {
                 return Err(EOPNOTSUPP);
             }
-            nk.transit().policy.set(check_policy(&attr, extack)? as u32);
+            nk.policy
+                .store(check_policy(&attr, extack)? as u32, Relaxed);
         }
-        if let Some(attr) = data.get(IFLA_NETKIT_PEER_POLICY) {
+        if let Some(attr) = data.get(Attr::PeerPolicy) {
             let peer = nk.peer.rtnl_dereference(rtnl).ok_or(EOPNOTSUPP)?;
             peer.private()
-                .transit()
                 .policy
-                .set(check_policy(&attr, extack)? as u32);
+                .store(check_policy(&attr, extack)? as u32, Relaxed);
         }
         Ok(())
     }
 
     /// `netkit_del_link()`: the pair goes together.
     fn dellink(dev: &Device<Self>, kill: &mut KillList, rtnl: &Rtnl) {
-        let peer = dev.part(rtnl);
-        kill.push(dev, rtnl);
-        if let Some(peer) = peer {
-            // Moved off somebody's list, it would lead whoever walks that astray.
-            if !peer.is_queued_to_unregister(rtnl) {
-                kill.push(peer, rtnl);
-            }
+        if let Some(peer) = dev.part(rtnl) {
+            kill.push(peer, rtnl);
         }
     }
 
@@ -195,21 +200,29 @@ impl LinkDriver for Netkit {
     /// `netkit_fill_info()`.
     fn fill_info(message: &mut Message, dev: &Device<Self>, rtnl: &Rtnl) -> Result {
         let nk = dev.private();
-        message.put_u8(IFLA_NETKIT_PRIMARY, nk.primary.get().into())?;
-        message.put_u32(IFLA_NETKIT_POLICY, nk.transit().policy.get())?;
-        message.put_u32(IFLA_NETKIT_MODE, nk.mode.get())?;
+        message.put_u8(Attr::Primary, nk.is_primary().into())?;
+        message.put_u32(Attr::Policy, nk.policy.load(Relaxed))?;
+        message.put_u32(Attr::Mode, nk.mode.load(Relaxed))?;
         if !nk.is_single() {
-            message.put_u32(IFLA_NETKIT_SCRUB, nk.transit().scrub.get())?;
+            message.put_u32(Attr::Scrub, nk.scrub.load(Relaxed))?;
         }
-        message.put_u16(IFLA_NETKIT_HEADROOM, dev.needed_headroom())?;
-        message.put_u16(IFLA_NETKIT_TAILROOM, dev.needed_tailroom())?;
-        message.put_u32(IFLA_NETKIT_PAIRING, nk.pair.get())?;
+        message.put_u16(Attr::Headroom, dev.needed_headroom())?;
+        message.put_u16(Attr::Tailroom, dev.needed_tailroom())?;
+        message.put_u32(Attr::Pairing, nk.pair.load(Relaxed))?;
         if let Some(peer) = nk.peer.rtnl_dereference(rtnl) {
-            let transit = peer.private().transit();
-            message.put_u32(IFLA_NETKIT_PEER_POLICY, transit.policy.get())?;
-            message.put_u32(IFLA_NETKIT_PEER_SCRUB, transit.scrub.get())?;
+            let peer = peer.private();
+            message.put_u32(Attr::PeerPolicy, peer.policy.load(Relaxed))?;
+            message.put_u32(Attr::PeerScrub, peer.scrub.load(Relaxed))?;
         }
         Ok(())
+    }
+
+    /// `netkit_get_link_net()`.
+    fn link_net<'a>(dev: &'a Device<Self>, rtnl: &'a Rtnl) -> &'a Net {
+        dev.private()
+            .peer
+            .rtnl_dereference(rtnl)
+            .map_or(dev.net(), |peer| peer.net())
     }
 }
 
@@ -217,11 +230,11 @@ impl LinkDriver for Netkit {
 fn new_peer<'a>(
     primary: &NewDevice<'_, Netkit>,
     settings: &Settings<'_>,
-    request: &Request<'_>,
+    request: &Request<'_, Attr>,
     extack: &mut ExtAck,
     rtnl: &'a Rtnl,
 ) -> Result<Registered<'a, Netkit>> {
-    let (name, assign) = match settings.peer_attr(IFLA_IFNAME) {
+    let (name, assign) = match settings.peer_attr(Ifla::Ifname) {
         Some(attr) => (attr.ifname(), NameAssign::User),
         None => (NAME_PATTERN, NameAssign::Enum),
     };
@@ -234,7 +247,7 @@ fn new_peer<'a>(
         NewDevice::<Netkit>::create(request.peer_net(), &name, assign, &attrs, extack, rtnl)?;
 
     peer.inherit_tso_max(primary);
-    if settings.mode == Mode::L2 && settings.peer_attr(IFLA_ADDRESS).is_none() {
+    if settings.mode == Mode::L2 && settings.peer_attr(Ifla::Address).is_none() {
         peer.set_random_address();
     }
     if let Some(info) = &settings.peer_info {
@@ -254,16 +267,16 @@ fn new_peer<'a>(
 fn new_primary<'a>(
     dev: NewDevice<'a, Netkit>,
     settings: &Settings<'_>,
-    request: &Request<'_>,
+    request: &Request<'_, Attr>,
     rtnl: &'a Rtnl,
 ) -> Result<Registered<'a, Netkit>> {
     let attrs = request.attrs();
-    if settings.mode == Mode::L2 && !attrs.has(IFLA_ADDRESS) {
+    if settings.mode == Mode::L2 && !attrs.has(Ifla::Address) {
         dev.set_random_address();
     }
     dev.set_name(
         &attrs
-            .get(IFLA_IFNAME)
+            .get(Ifla::Ifname)
             .map_or(NAME_PATTERN, |attr| attr.ifname()),
     );
     configure(&dev, settings, &settings.primary, true);
@@ -285,12 +298,12 @@ fn configure(dev: &NewDevice<'_, Netkit>, settings: &Settings<'_>, end: &End, pr
         dev.set_needed_tailroom(settings.tailroom);
     }
     let nk = dev.private();
-    nk.primary.set(primary);
-    nk.transit().policy.set(end.policy as u32);
-    nk.transit().scrub.set(end.scrub as u32);
-    nk.mode.set(settings.mode as u32);
-    nk.pair.set(settings.pairing as u32);
-    nk.headroom.set(settings.headroom.into());
+    nk.primary.store(primary, Relaxed);
+    nk.policy.store(end.policy as u32, Relaxed);
+    nk.scrub.store(end.scrub as u32, Relaxed);
+    nk.mode.store(settings.mode as u32, Relaxed);
+    nk.pair.store(settings.pairing as u32, Relaxed);
+    nk.headroom.store(settings.headroom.into(), Relaxed);
     dev.init_mprog();
 }
 

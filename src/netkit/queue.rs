@@ -13,8 +13,10 @@ use crate::{
     net::{
         device::Device,
         extack::ExtAck,
-        queue::{Locked, QueueDriver},
-        xdp::PoolSetup, //
+        lease::QueueDriver,
+        rcu::ReadSide,
+        rx_queue::Locked,
+        xsk::{PoolSetup, XskDriver}, //
     }, //
 };
 use kernel::prelude::*;
@@ -23,12 +25,12 @@ impl QueueDriver for Netkit {
     /// `netkit_queue_create()`. Of a pair only the peer leases queues, as the primary is the side that manages.
     fn queue_create(dev: &Device<Self>, locked: &Locked<'_>, extack: &mut ExtAck) -> Result<u32> {
         let nk = dev.private();
-        if !nk.is_single() && nk.primary.get() {
+        if !nk.is_single() && nk.is_primary() {
             return Err(extack.error(EOPNOTSUPP, c"netkit can only lease against the peer device"));
         }
         let old = dev.real_num_rx_queues();
         let new = old + 1;
-        dev.set_real_num_rx_queues(new, locked).map_err(|err| {
+        locked.set_real_num_rx_queues(new).map_err(|err| {
             if new > dev.num_rx_queues() {
                 extack.error(err, c"netkit maximum queue limit reached")
             } else {
@@ -38,30 +40,32 @@ impl QueueDriver for Netkit {
         })?;
         Ok(old)
     }
+}
 
+impl XskDriver for Netkit {
     /// `netkit_xsk()`: for a single device, and for a queue that it leases.
-    fn setup_xsk_pool(dev: &Device<Self>, setup: &PoolSetup<'_>) -> Result {
+    fn setup_xsk_pool(dev: &Device<Self>, locked: &Locked<'_>, setup: &PoolSetup<'_>) -> Result {
         if !dev.private().is_single() {
             return Err(EOPNOTSUPP);
         }
-        if !setup.is_setup() && dev.leased_rx_queue(setup.queue()).is_none() {
+        if !setup.is_setup() && locked.leased_rx_queue(setup.queue()).is_none() {
             // It was taken away when the lease ended. C answers an error, at which the stack warns.
             return Ok(());
         }
         if setup.queue() >= dev.real_num_rx_queues() {
             return Err(EINVAL);
         }
-        let queue = dev.leased_rx_queue(setup.queue()).ok_or(EOPNOTSUPP)?;
+        let queue = locked.leased_rx_queue(setup.queue()).ok_or(EOPNOTSUPP)?;
         let phys = queue.device();
         if !phys.has_xsk_operations() {
             return Err(EOPNOTSUPP);
         }
         let lock = phys.lock();
         if setup.is_setup() {
-            if !phys.has_xsk_features(&lock) {
+            if !lock.has_xsk_features() {
                 return Err(EOPNOTSUPP);
             }
-            if phys.min_mp_channel_count(&lock) != 0 {
+            if lock.min_mp_channel_count() != 0 {
                 return Err(EBUSY);
             }
         }
@@ -69,13 +73,13 @@ impl QueueDriver for Netkit {
     }
 
     /// `netkit_xsk_wakeup()`.
-    fn xsk_wakeup(dev: &Device<Self>, queue: u32, flags: u32) -> Result {
+    fn xsk_wakeup(dev: &Device<Self>, queue: u32, flags: u32, read_side: &impl ReadSide) -> Result {
         if queue >= dev.real_num_rx_queues() {
             return Err(EINVAL);
         }
         // A pool was set up, so that the physical device has the operation.
-        dev.leased_rx_queue(queue)
+        dev.leased_rx_queue(queue, read_side)
             .ok_or(EOPNOTSUPP)?
-            .xsk_wakeup(flags)
+            .xsk_wakeup(flags, read_side)
     }
 }

@@ -7,19 +7,19 @@
 
 #![forbid(unsafe_code)]
 
-use super::{
+use super::uapi::{
+    self,
     Action,
     Mode,
     Pairing,
     Scrub, //
 };
 use crate::{
-    bindings::*,
     errno::EOPNOTSUPP,
     net::{
         extack::ExtAck,
-        link::Request,
-        netlink::{Attr, PeerInfo, Table}, //
+        netlink::{Attr, Ifla, PeerInfo, PeerTable, Table},
+        rtnl_link::Request, //
     }, //
 };
 use kernel::prelude::*;
@@ -88,61 +88,70 @@ impl<'a> Settings<'a> {
     }
 
     /// Reads a request, and refuses what does not go together: `EINVAL` for a policy, `EOPNOTSUPP` for the rest.
-    pub(super) fn parse(request: &Request<'a>, extack: &mut ExtAck) -> Result<Self> {
+    pub(super) fn parse(
+        request: &Request<'a, uapi::Attr>,
+        memory: &'a mut PeerTable,
+        extack: &mut ExtAck,
+    ) -> Result<Self> {
         let mut settings = Self::new();
         if let Some(data) = request.data() {
-            settings.read(&data, extack)?;
+            settings.read(&data, memory, extack)?;
         }
         settings.check(&request.attrs())?;
         Ok(settings)
     }
 
-    fn read(&mut self, data: &Table<'a>, extack: &mut ExtAck) -> Result {
-        if let Some(attr) = data.get(IFLA_NETKIT_MODE) {
+    fn read(
+        &mut self,
+        data: &Table<'a, uapi::Attr>,
+        memory: &'a mut PeerTable,
+        extack: &mut ExtAck,
+    ) -> Result {
+        if let Some(attr) = data.get(uapi::Attr::Mode) {
             self.mode = if attr.u32() == Mode::L2 as u32 {
                 Mode::L2
             } else {
                 Mode::L3
             };
         }
-        if let Some(attr) = data.get(IFLA_NETKIT_PEER_INFO) {
-            self.peer_info = Some(PeerInfo::parse(&attr, extack));
+        if let Some(attr) = data.get(uapi::Attr::PeerInfo) {
+            self.peer_info = Some(PeerInfo::parse(&attr, memory, extack));
         }
-        if let Some(attr) = data.get(IFLA_NETKIT_SCRUB) {
+        if let Some(attr) = data.get(uapi::Attr::Scrub) {
             self.primary.scrub = scrub(&attr);
         }
-        if let Some(attr) = data.get(IFLA_NETKIT_PEER_SCRUB) {
+        if let Some(attr) = data.get(uapi::Attr::PeerScrub) {
             self.peer.scrub = scrub(&attr);
         }
-        if let Some(attr) = data.get(IFLA_NETKIT_POLICY) {
+        if let Some(attr) = data.get(uapi::Attr::Policy) {
             self.primary.policy = check_policy(&attr, extack)?;
         }
-        if let Some(attr) = data.get(IFLA_NETKIT_PEER_POLICY) {
+        if let Some(attr) = data.get(uapi::Attr::PeerPolicy) {
             self.peer.policy = check_policy(&attr, extack)?;
         }
-        if let Some(attr) = data.get(IFLA_NETKIT_HEADROOM) {
+        if let Some(attr) = data.get(uapi::Attr::Headroom) {
             self.headroom = attr.u16();
         }
-        if let Some(attr) = data.get(IFLA_NETKIT_TAILROOM) {
+        if let Some(attr) = data.get(uapi::Attr::Tailroom) {
             self.tailroom = attr.u16();
         }
-        if let Some(attr) = data.get(IFLA_NETKIT_PAIRING) {
+        if let Some(attr) = data.get(uapi::Attr::Pairing) {
             self.pairing = if attr.u32() == Pairing::Single as u32 {
                 Pairing::Single
             } else {
                 Pairing::Pair
             };
         }
-        self.seen_scrub = data.has(IFLA_NETKIT_SCRUB);
-        self.seen_peer = data.has(IFLA_NETKIT_PEER_INFO)
-            || data.has(IFLA_NETKIT_PEER_SCRUB)
-            || data.has(IFLA_NETKIT_PEER_POLICY);
+        self.seen_scrub = data.has(uapi::Attr::Scrub);
+        self.seen_peer = data.has(uapi::Attr::PeerInfo)
+            || data.has(uapi::Attr::PeerScrub)
+            || data.has(uapi::Attr::PeerPolicy);
         Ok(())
     }
 
-    fn check(&self, attrs: &Table<'_>) -> Result {
-        let peer_address = self.peer_attr(IFLA_ADDRESS).is_some();
-        if self.mode != Mode::L2 && (attrs.has(IFLA_ADDRESS) || peer_address) {
+    fn check(&self, attrs: &Table<'_, Ifla>) -> Result {
+        let peer_address = self.peer_attr(Ifla::Address).is_some();
+        if self.mode != Mode::L2 && (attrs.has(Ifla::Address) || peer_address) {
             return Err(EOPNOTSUPP);
         }
         if self.pairing == Pairing::Single
@@ -154,7 +163,7 @@ impl<'a> Settings<'a> {
     }
 
     /// An attribute that the request has for the peer.
-    pub(super) fn peer_attr(&self, attrtype: u32) -> Option<Attr<'_>> {
+    pub(super) fn peer_attr(&self, attrtype: Ifla) -> Option<Attr<'_>> {
         self.peer_info.as_ref()?.table().get(attrtype)
     }
 }

@@ -8,19 +8,19 @@
 #![forbid(unsafe_code)]
 
 use super::{
-    Action,
-    Netkit,
-    Scrub, //
+    uapi::{Action, Scrub},
+    Netkit, //
 };
 use crate::{
     bpf::context::with_net_context,
     net::{
         device::Device,
         ops::Transmit,
-        rcu::ReadSide,
+        rcu::BhDisabled,
         skb::{Frame, SkBuff}, //
     }, //
 };
+use kernel::sync::atomic::Relaxed;
 
 /// The packet is gone, and has not been counted yet.
 struct Dropped;
@@ -30,8 +30,8 @@ struct Dropped;
 /// C takes `rcu_read_lock()` here. Senders have bottom halves disabled, which makes a read-side critical section
 /// already.
 #[inline(always)]
-pub(super) fn xmit(skb: SkBuff, dev: &Device<Netkit>, rcu: &impl ReadSide) -> Transmit {
-    match forward(skb, dev, rcu) {
+pub(super) fn xmit(skb: SkBuff, dev: &Device<Netkit>, bh: &BhDisabled) -> Transmit {
+    match forward(skb, dev, bh) {
         Ok(()) => Transmit::Success,
         Err(Dropped) => {
             dev.count_tx_dropped();
@@ -41,13 +41,13 @@ pub(super) fn xmit(skb: SkBuff, dev: &Device<Netkit>, rcu: &impl ReadSide) -> Tr
 }
 
 #[inline(always)]
-fn forward(skb: SkBuff, dev: &Device<Netkit>, rcu: &impl ReadSide) -> Result<(), Dropped> {
+fn forward(skb: SkBuff, dev: &Device<Netkit>, bh: &BhDisabled) -> Result<(), Dropped> {
     let nk = dev.private();
     let len = skb.len();
 
     let peer = nk
         .peer
-        .dereference(rcu)
+        .dereference(bh)
         .filter(|peer| peer.is_up())
         .ok_or(Dropped)?;
     let mut frame = skb.into_frame().ok_or(Dropped)?;
@@ -56,18 +56,18 @@ fn forward(skb: SkBuff, dev: &Device<Netkit>, rcu: &impl ReadSide) -> Result<(),
     }
 
     prep_forward(&mut frame, dev, peer);
-    let mut frame = frame.enter(peer, rcu);
+    let mut frame = frame.enter(peer, bh);
 
-    let mut verdict = nk.transit().policy.get() as i32;
+    let mut verdict = nk.policy.load(Relaxed) as i32;
     // C sets up the context for every packet. Only programs, and the redirect that one of them asked for, use it.
-    if let Some(programs) = nk.mprog.programs(rcu) {
-        let rest = with_net_context(|context| {
-            verdict = programs.run(&mut frame, verdict, Action::Next as i32);
+    if let Some(programs) = nk.active.programs(bh) {
+        let rest = with_net_context(bh, |context| {
+            verdict = programs.run(&mut frame, verdict, Action::Next as i32, bh);
             if verdict != Action::Redirect as i32 {
                 return Some(frame);
             }
             dev.count_tx(len);
-            frame.redirect(context, rcu);
+            frame.redirect(context, bh);
             None
         });
         match rest {
@@ -80,7 +80,7 @@ fn forward(skb: SkBuff, dev: &Device<Netkit>, rcu: &impl ReadSide) -> Result<(),
     if verdict != Action::Next as i32 && verdict != Action::Pass as i32 {
         return Err(Dropped);
     }
-    if !frame.receive(rcu) {
+    if !frame.receive(bh) {
         return Err(Dropped);
     }
     dev.count_tx(len);
@@ -97,7 +97,7 @@ fn prep_forward(frame: &mut Frame, dev: &Device<Netkit>, peer: &Device<Netkit>) 
         return;
     }
     frame.clear_tstamp();
-    if dev.private().transit().scrub.get() != Scrub::None as u32 {
+    if dev.private().scrub.load(Relaxed) != Scrub::None as u32 {
         frame.set_priority(0);
         frame.set_mark(0);
     }

@@ -110,7 +110,7 @@ pub fn open(path: &Path) -> Result<ModuleFile> {
     if built_for != running {
         return Err(Kind::Conflict.error(format!(
             "{} was built for kernel {built_for}, and {running} is running: boot that kernel, or build the module for \
-             this one (`make` builds for the newest kernel of its package; NETKIT_RS_KERNEL names another)",
+             this one (`NETKIT_RS_KERNEL={running} make`)",
             path.display()
         )));
     }

@@ -26,6 +26,8 @@ pub enum Order {
     Peer(u32),
     Neigh(u32),
     Clone(u32),
+    /// `bpf_fib_lookup()`, and on to the peer.
+    Fib,
 }
 
 /// `struct order` of bpf/steer.c.
@@ -62,6 +64,7 @@ impl Steer {
             Order::Peer(ifindex) => (3, ifindex, 0),
             Order::Neigh(ifindex) => (4, ifindex, 0),
             Order::Clone(ifindex) => (5, ifindex, 0),
+            Order::Fib => (6, 0, i32::MIN),
         };
         let map = self.0.map_mut("order").ok_or_else(|| anyhow!("no map"))?;
         let raw = Raw {
@@ -77,6 +80,12 @@ impl Steer {
     pub fn count(&self) -> Result<u32> {
         let map = self.0.map("order").ok_or_else(|| anyhow!("no map"))?;
         Ok(Array::<_, Raw>::try_from(map)?.get(&0, 0)?.count)
+    }
+
+    /// What `bpf_fib_lookup()` answered last.
+    pub fn fib_answer(&self) -> Result<i32> {
+        let map = self.0.map("order").ok_or_else(|| anyhow!("no map"))?;
+        Ok(Array::<_, Raw>::try_from(map)?.get(&0, 0)?.verdict)
     }
 
     pub fn fd(&self) -> Result<BorrowedFd<'_>> {

@@ -10,6 +10,8 @@ use crate::bpf::mprog;
 use crate::bpf::mprog::Place;
 use crate::bpf::probe::Probes;
 use crate::bpf::probe::Rule;
+use crate::bpf::steer::Order;
+use crate::bpf::steer::Steer;
 use crate::bpf::PEER;
 use crate::bpf::PRIMARY;
 use crate::bpf::TCX_EGRESS;
@@ -36,6 +38,7 @@ tests![
     larger_than_the_mtu,
     timestamps,
     frame_to_each_mac,
+    routes_for_a_frame,
 ];
 
 const PACKET_HOST: u32 = 0;
@@ -261,6 +264,23 @@ fn timestamps(t: &Ctx) -> Result<()> {
     check::equal("timestamp of UDP", probes.seen(0)?.tstamp, 0)?;
     traffic::tcp_exchange(&duo.host, &duo.pod, POD4.into(), 10_000)?;
     check::that("TCP keeps its time", probes.seen(0)?.tstamp != 0)
+}
+
+/// A program looks at routes for a frame whose sender has bottom halves disabled and has not taken `rcu_read_lock()`. A kernel
+/// that checks RCU complains if the driver has not taken it either.
+fn routes_for_a_frame(t: &Ctx) -> Result<()> {
+    let duo = t.duo(Spec::l2())?;
+    let mut steer = Steer::load()?;
+    steer.order(Order::Fib)?;
+    mprog::attach(steer.fd()?, duo.pair.primary, PRIMARY, Place::default())?;
+    let receiver = traffic::udp_receiver(&duo.pod, POD4.into())?;
+    receiver.set_nonblocking(true)?;
+    let frame = traffic::udp_frame(&duo.pod.link("nk1")?.mac(), HOST4, POD4, b"netkit")?;
+    traffic::send_frame(&duo.host, duo.pair.primary, &frame)?;
+    let mut buffer = [0; 16];
+    check::equal("received", receiver.recv(&mut buffer)?, 6)?;
+    check::equal("packets", steer.count()?, 1)?;
+    check::that("bpf_fib_lookup() has an answer", steer.fib_answer()? >= 0)
 }
 
 /// Only what is for the peer gets to its sockets in L2 mode.

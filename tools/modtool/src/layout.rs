@@ -13,13 +13,23 @@ use std::{collections::BTreeMap, fmt::Write, fs, path::Path};
 /// Names that bindgen gives a trailing underscore.
 const KEYWORDS: [&str; 4] = ["mod", "move", "ref", "type"];
 
+/// What is written for a struct.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// bindgen knows it, so that its idea of the layout can be asserted right here.
+    Struct,
+    /// The same, but for the size: a struct that is only ever reached by a pointer.
+    Part,
+    /// bindgen does not know it: constants.
+    Mirror,
+}
+
 /// A wanted struct and its wanted fields.
 #[derive(Debug, PartialEq, Eq)]
 struct Wanted {
     name: String,
     fields: Vec<String>,
-    /// bindgen knows this struct, so that its idea of the layout can be asserted right here.
-    bound: bool,
+    kind: Kind,
 }
 
 /// Writes the layouts that `list` names, as found in `btf`, and the kernel's build ID, to `out`.
@@ -42,16 +52,19 @@ fn parse_list(text: &str) -> Result<Vec<Wanted>> {
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
         .map(|line| {
             let (kind, rest) = line.split_once(' ').unwrap_or_default();
-            let (name, fields) = rest
-                .split_once(':')
-                .filter(|_| kind == "struct" || kind == "mirror")
-                .ok_or_else(|| {
-                    anyhow!("not a line of the form `struct|mirror NAME: FIELD …`: {line}")
-                })?;
+            let kind = match kind {
+                "struct" => Some(Kind::Struct),
+                "part" => Some(Kind::Part),
+                "mirror" => Some(Kind::Mirror),
+                _ => None,
+            };
+            let (kind, (name, fields)) = kind.zip(rest.split_once(':')).ok_or_else(|| {
+                anyhow!("not a line of the form `struct|part|mirror NAME: FIELD …`: {line}")
+            })?;
             Ok(Wanted {
                 name: name.trim().to_owned(),
                 fields: fields.split_whitespace().map(str::to_owned).collect(),
-                bound: kind == "struct",
+                kind,
             })
         })
         .collect()
@@ -83,22 +96,19 @@ fn parse_btf(bytes: &[u8]) -> Result<Btf> {
 
 fn render(btf: &Btf, wanted: &[Wanted]) -> Result<String> {
     let mut text = String::from("// Written by `modtool layout` from the target kernel's BTF.\n");
-    for Wanted {
-        name,
-        fields,
-        bound,
-    } in wanted
-    {
+    for Wanted { name, fields, kind } in wanted {
         let (size, offsets) = find(btf, name, fields)?;
-        if *bound {
+        if *kind != Kind::Mirror {
             writeln!(
                 text,
                 "const _: () = {{\n    use crate::bindings::{name} as c;"
             )?;
-            writeln!(
-                text,
-                "    assert!(size_of::<c>() == {size}, \"struct {name}: size\");"
-            )?;
+            if *kind == Kind::Struct {
+                writeln!(
+                    text,
+                    "    assert!(size_of::<c>() == {size}, \"struct {name}: size\");"
+                )?;
+            }
             for path in fields {
                 let field = c_name(path);
                 let offset = offsets[field];
@@ -201,10 +211,12 @@ mod tests {
 
     #[test]
     fn list_lines_are_parsed_and_others_refused() {
-        let wanted = parse_list("# comment\n\nstruct a: x y\nmirror b:\n").expect("a valid list");
+        let wanted =
+            parse_list("# comment\n\nstruct a: x y\nmirror b:\npart c: z\n").expect("a valid list");
         assert_eq!(wanted[0].name, "a");
         assert_eq!(wanted[0].fields, ["x", "y"]);
-        assert!(wanted[0].bound && !wanted[1].bound);
+        let kinds: Vec<Kind> = wanted.iter().map(|wanted| wanted.kind).collect();
+        assert_eq!(kinds, [Kind::Struct, Kind::Mirror, Kind::Part]);
         assert!(wanted[1].fields.is_empty());
         assert_eq!(c_name("__bindgen_anon_1.dev"), "dev");
         assert!(parse_list("union a: x").is_err());

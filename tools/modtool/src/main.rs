@@ -4,12 +4,14 @@
 //!
 //! `layout` turns the BTF of the target kernel into constants that the module asserts its mirrored structs
 //! against. `names` finds the functions that get stable names. `post-link` makes the module's references to
-//! unexported symbols livepatch relocations, and refuses a module that livepatch could not take out again.
+//! unexported symbols livepatch relocations, and refuses a module that livepatch could not take out again, or
+//! with sections that the loader does not expect.
 
 mod layout;
 mod names;
 mod post_link;
 mod replacements;
+mod sections;
 
 use anyhow::Result;
 use clap::Parser;

@@ -6,7 +6,7 @@
 //! the section index SHN_LIVEPATCH, and their relocations move to `.klp.rela.vmlinux.SECTION` sections, which
 //! the module loader resolves through kallsyms. Every other undefined symbol must be exported.
 
-use crate::replacements;
+use crate::{replacements, sections};
 use anyhow::{bail, Context, Result};
 use object::build::elf::{Builder, Relocation, SectionData, SectionId, SymbolId};
 use object::elf;
@@ -27,6 +27,7 @@ pub fn run(module: &Path, out: &Path, symbols: &Path, symvers: &Path) -> Result<
         fs::read_to_string(symvers).with_context(|| symvers.display().to_string())?;
     let exported = exported(&symvers_text);
     let input = fs::read(module).with_context(|| module.display().to_string())?;
+    sections::check(&input).with_context(|| module.display().to_string())?;
     replacements::check(&input).with_context(|| module.display().to_string())?;
     let output =
         rewrite(&input, &allowed, &exported).with_context(|| module.display().to_string())?;

@@ -15,8 +15,8 @@ use object::{
 };
 use std::collections::BTreeMap;
 
-/// The static of the type `klp::Patch`, by the end of its mangled name.
-const PATCH: &str = "5PATCH";
+/// The static of the type `klp::Patch`, by the beginning and the end of its mangled name. (KASAN adds a symbol that ends so, too.)
+const PATCH: (&str, &str) = ("_R", "5PATCH");
 
 /// Where a branch leads.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,10 +54,18 @@ pub fn check(module: &[u8]) -> Result<()> {
 
 /// The functions to which the patch points.
 fn replacements<'a>(elf: &'a object::File<'a>) -> Result<Vec<Symbol<'a, 'a>>> {
-    let patch = elf
+    let patches: Vec<_> = elf
         .symbols()
-        .find(|symbol| symbol.name().is_ok_and(|name| name.ends_with(PATCH)))
-        .context("no livepatch in the module")?;
+        .filter(|symbol| {
+            symbol
+                .name()
+                .is_ok_and(|name| name.starts_with(PATCH.0) && name.ends_with(PATCH.1))
+        })
+        .collect();
+    // Of two, one would go unchecked.
+    let [patch] = &patches[..] else {
+        bail!("{} livepatches in the module instead of one", patches.len());
+    };
     let index = patch
         .section_index()
         .context("the livepatch has no section")?;
@@ -144,6 +152,55 @@ fn jumps_out(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What the check says of a module with statics of these names.
+    fn judge(names: &[&str]) -> String {
+        use object::{
+            build::elf::{Builder, SectionData},
+            elf, Endianness,
+        };
+        let mut builder = Builder::new(Endianness::Little, true);
+        builder.header.e_type = elf::ET_REL;
+        builder.header.e_machine = elf::EM_X86_64;
+        for (name, kind, data) in [
+            (".symtab", elf::SHT_SYMTAB, SectionData::Symbol),
+            (".strtab", elf::SHT_STRTAB, SectionData::String),
+            (".shstrtab", elf::SHT_STRTAB, SectionData::SectionString),
+        ] {
+            let section = builder.sections.add();
+            section.name = name.as_bytes().to_vec().into();
+            section.sh_type = kind;
+            section.data = data;
+        }
+        for name in names {
+            let symbol = builder.symbols.add();
+            symbol.name = name.as_bytes().to_vec().into();
+            symbol.st_info = elf::STT_OBJECT;
+            symbol.st_shndx = elf::SHN_ABS;
+        }
+        let mut module = Vec::new();
+        let written = builder.write(&mut module).map_err(anyhow::Error::from);
+        written
+            .and_then(|()| check(&module))
+            .map_or_else(|err| err.to_string(), |()| String::new())
+    }
+
+    #[test]
+    fn one_livepatch_is_expected() {
+        assert_eq!(judge(&[]), "0 livepatches in the module instead of one");
+        let asan = "__odr_asan_gen__RNvNtC9netkit_rs7builtin5PATCH";
+        let one = judge(&["_RNvNtC9netkit_rs7builtin5PATCH", asan]);
+        assert_eq!(one, "the livepatch has no section");
+        let two = judge(&[
+            "_RNvNtC9netkit_rs7builtin5PATCH",
+            "_RNvNtC9netkit_rs5other5PATCH",
+        ]);
+        assert_eq!(two, "2 livepatches in the module instead of one");
+        assert_eq!(
+            judge(&["_RNvNtC9netkit_rs7builtin5PATCH"]),
+            "the livepatch has no section"
+        );
+    }
 
     const TEXT: SectionIndex = SectionIndex(7);
 

@@ -6,22 +6,22 @@
 //! [`include/net/xdp_sock_drv.h`](srctree/include/net/xdp_sock_drv.h)
 
 use super::{
-    device::{Device, NetDevice},
+    device::{Device, DeviceType, NetDevice},
     new_device::NewDevice,
-    ops::Driver,
-    queue::{LockGuard, QueueDriver, RxQueue},
-    rtnl::Rtnl, //
+    rcu::{Entered, ReadSide},
+    rtnl::Rtnl,
+    rx_queue::{LockGuard, Locked, RxQueue}, //
 };
 use crate::{
     bindings,
-    errno::EOPNOTSUPP, //
+    errno::{to_result, EOPNOTSUPP}, //
 };
 use core::{
     marker::PhantomData,
     ptr, //
 };
 use kernel::{
-    error::{from_result, to_result},
+    error::from_result,
     ffi::c_int,
     prelude::*, //
 };
@@ -52,9 +52,12 @@ impl PoolSetup<'_> {
         !self.fields().pool.is_null()
     }
 
-    /// Passes the request on to the device of `queue`, whose locks are held (`ndo_bpf`).
-    pub(crate) fn forward(&self, queue: &RxQueue<'_>, _lock: &LockGuard<'_>) -> Result {
+    /// Passes the request on to the device of `queue` (`ndo_bpf`). `EINVAL` if the lock is another device's.
+    pub(crate) fn forward(&self, queue: &RxQueue<'_>, lock: &LockGuard<'_>) -> Result {
         let dev = queue.device();
+        if !ptr::eq(dev, lock.device()) {
+            return Err(EINVAL);
+        }
         let mut request = *self.0;
         request.__bindgen_anon_1.xsk.queue_id = queue.index() as u16;
         // SAFETY: By the invariant of `RxQueue` the device is valid; its driver sets `netdev_ops`, a table of
@@ -74,19 +77,21 @@ impl NetDevice {
         let ops = unsafe { &*(*self.as_ptr()).netdev_ops };
         ops.ndo_bpf.is_some() && ops.ndo_xdp_xmit.is_some() && ops.ndo_xsk_wakeup.is_some()
     }
+}
 
+impl LockGuard<'_> {
     /// Whether the device can serve sockets in zero-copy mode right now.
-    pub(crate) fn has_xsk_features(&self, _lock: &LockGuard<'_>) -> bool {
+    pub(crate) fn has_xsk_features(&self) -> bool {
         // SAFETY: By the type invariant the device is valid; `xdp_set_features_flag_locked()` changes `xdp_features`
-        // under the lock that `_lock` shows.
-        unsafe { (*self.as_ptr()).xdp_features & ACT_XSK == ACT_XSK }
+        // under the lock that this is.
+        unsafe { (*self.device().as_ptr()).xdp_features & ACT_XSK == ACT_XSK }
     }
 
     /// Channels that memory providers need (`dev_get_min_mp_channel_count()`).
-    pub(crate) fn min_mp_channel_count(&self, _lock: &LockGuard<'_>) -> u32 {
+    pub(crate) fn min_mp_channel_count(&self) -> u32 {
         // SAFETY: By the type invariant the device is valid; `dev_get_min_mp_channel_count()` asserts the lock that
-        // `_lock` shows.
-        unsafe { bindings::dev_get_min_mp_channel_count(self.as_ptr()) }
+        // this is.
+        unsafe { bindings::dev_get_min_mp_channel_count(self.device().as_ptr()) }
     }
 }
 
@@ -120,19 +125,18 @@ impl RxQueue<'_> {
     }
 
     /// Wakes the driver of the queue up (`ndo_xsk_wakeup`).
-    pub(crate) fn xsk_wakeup(&self, flags: u32) -> Result {
+    pub(crate) fn xsk_wakeup(&self, flags: u32, _read_side: &impl ReadSide) -> Result {
         let dev = self.device();
         // SAFETY: By the invariant of `RxQueue` the device is valid; its driver sets `netdev_ops`, a table of
         // constants, before `register_netdevice()`.
         let wakeup = unsafe { (*(*dev.as_ptr()).netdev_ops).ndo_xsk_wakeup }.ok_or(EOPNOTSUPP)?;
         // SAFETY: By the invariant of `RxQueue` the device is valid and has this queue. `xsk_wakeup()` in
-        // net/xdp/xsk.c calls `ndo_xsk_wakeup` under RCU, from system calls and softirq alike, which is where this
-        // callback was called from.
+        // net/xdp/xsk.c calls `ndo_xsk_wakeup` under RCU, from system calls and softirq alike, as this is.
         to_result(unsafe { wakeup(dev.as_ptr(), self.index(), flags) })
     }
 }
 
-impl<T: Driver> NewDevice<'_, T> {
+impl<T: DeviceType> NewDevice<'_, T> {
     /// The device takes sockets in zero-copy mode (`xdp_set_features_flag(NETDEV_XDP_ACT_XSK)`).
     pub(crate) fn announce_xsk(&self) {
         // SAFETY: By the type invariant the device is valid and not registered: `xdp_set_features_flag()` takes its
@@ -141,10 +145,19 @@ impl<T: Driver> NewDevice<'_, T> {
     }
 }
 
-/// The callbacks that C calls.
-pub(crate) struct Adapter<T>(PhantomData<T>);
+/// A driver whose devices pass AF_XDP sockets on.
+pub(crate) trait XskDriver: DeviceType {
+    /// `XDP_SETUP_XSK_POOL`: a socket's buffers for a queue, or no more. Under RTNL and the device's instance lock.
+    fn setup_xsk_pool(dev: &Device<Self>, locked: &Locked<'_>, setup: &PoolSetup<'_>) -> Result;
 
-impl<T: QueueDriver> Adapter<T> {
+    /// `ndo_xsk_wakeup`: a socket has something to do. In any context, under RCU alone.
+    fn xsk_wakeup(dev: &Device<Self>, queue: u32, flags: u32, read_side: &impl ReadSide) -> Result;
+}
+
+/// The callbacks that C calls.
+pub(crate) struct XskAdapter<T>(PhantomData<T>);
+
+impl<T: XskDriver> XskAdapter<T> {
     /// # Safety
     ///
     /// `dev` must be a device of `T`, `request` valid; RTNL and the device's instance lock must be held.
@@ -153,11 +166,13 @@ impl<T: QueueDriver> Adapter<T> {
         request: *mut bindings::netdev_bpf,
     ) -> c_int {
         // SAFETY: By the function's safety requirement.
-        let (dev, request) = unsafe { (Device::from_raw(dev), &*request) };
+        let (dev, request) = unsafe { (Device::<T>::from_raw(dev), &*request) };
+        // SAFETY: By the function's safety requirement.
+        let locked = unsafe { Locked::assume(dev) };
         from_result(|| match request.command {
             // INVARIANT: The command says so.
             bindings::bpf_netdev_command_XDP_SETUP_XSK_POOL => {
-                T::setup_xsk_pool(dev, &PoolSetup(request)).map(|()| 0)
+                T::setup_xsk_pool(dev, &locked, &PoolSetup(request)).map(|()| 0)
             }
             bindings::bpf_netdev_command_XDP_SETUP_PROG => Err(EOPNOTSUPP),
             _ => Err(EINVAL),
@@ -166,14 +181,14 @@ impl<T: QueueDriver> Adapter<T> {
 
     /// # Safety
     ///
-    /// `dev` must be a device of `T`.
-    pub(crate) unsafe extern "C" fn xsk_wakeup(
+    /// `dev` must be a device of `T`; the RCU read-side lock must be held (`xsk_wakeup()` in net/xdp/xsk.c takes it).
+    pub(super) unsafe extern "C" fn xsk_wakeup(
         dev: *mut bindings::net_device,
         queue: u32,
         flags: u32,
     ) -> c_int {
         // SAFETY: By the function's safety requirement.
-        let dev = unsafe { Device::from_raw(dev) };
-        from_result(|| T::xsk_wakeup(dev, queue, flags).map(|()| 0))
+        let (dev, read_side) = unsafe { (Device::from_raw(dev), Entered::assume()) };
+        from_result(|| T::xsk_wakeup(dev, queue, flags, &read_side).map(|()| 0))
     }
 }

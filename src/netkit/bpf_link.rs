@@ -4,11 +4,13 @@
 
 #![forbid(unsafe_code)]
 
-use super::Netkit;
+use super::{
+    uapi::AttachType,
+    Netkit, //
+};
 use crate::{
-    bindings::bpf_attach_type_BPF_NETKIT_PRIMARY,
     bpf::{
-        link::{DeviceLink, LinkInfo, LinkOps},
+        link::{BpfLinkDriver, DeviceLink, LinkInfo},
         prog::Prog, //
     },
     errno::ENOLINK,
@@ -26,7 +28,7 @@ fn ifindex(link: &DeviceLink) -> u32 {
     link.device(&rtnl).map_or(0, |dev| dev.ifindex() as u32)
 }
 
-impl LinkOps for Netkit {
+impl BpfLinkDriver for Netkit {
     /// `netkit_link_update()`. `ENOLINK` for a link that is defunct.
     fn update(link: &DeviceLink, new: &Prog, old: Option<&Prog>) -> Result {
         let rtnl = Rtnl::lock();
@@ -36,10 +38,9 @@ impl LinkOps for Netkit {
 
     /// `netkit_link_fdinfo()`.
     fn show_fdinfo(link: &DeviceLink, seq: &SeqFile) {
-        let which = if link.attach_type() == bpf_attach_type_BPF_NETKIT_PRIMARY {
-            "primary"
-        } else {
-            "peer"
+        let which = match AttachType::from_number(link.attach_type()) {
+            Some(AttachType::Primary) => "primary",
+            _ => "peer",
         };
         seq_print!(seq, "ifindex:\t{}\n", ifindex(link));
         seq_print!(seq, "attach_type:\t{} ({})\n", link.attach_type(), which);
@@ -47,6 +48,6 @@ impl LinkOps for Netkit {
 
     /// `netkit_link_fill_info()`.
     fn fill_info(link: &DeviceLink, info: &mut LinkInfo<'_>) {
-        info.set_netkit(ifindex(link), link.attach_type());
+        info.set_device(ifindex(link), link.attach_type());
     }
 }

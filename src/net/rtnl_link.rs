@@ -6,18 +6,17 @@
 
 use super::{
     builtin::BuiltIn,
-    device::Device,
+    device::{Device, DeviceType},
     extack::ExtAck,
     namespace::Net,
-    netlink::{Message, Table, IFLA_COUNT},
+    netlink::{AttrType, Ifla, Message, Table},
     new_device::{NewDevice, Registered},
-    ops::Driver,
     rtnl::Rtnl,
-    setup::Setup, //
+    setup::Setup,
+    unregister::KillList, //
 };
 use crate::bindings;
 use core::{
-    ffi::CStr,
     marker::PhantomData,
     ptr, //
 };
@@ -33,12 +32,10 @@ pub(crate) struct RealQueues {
     pub(crate) rx: u32,
 }
 
-/// A link type.
-pub(crate) trait LinkDriver: Driver {
-    /// `ip link add … type KIND`.
-    const KIND: &'static CStr;
-    /// The largest number of an attribute of the type's own (`rtnl_link_ops::maxtype`).
-    const MAX_ATTR: usize;
+/// A link type. `ip link add … type` names it as its driver ([`DeviceType::NAME`]).
+pub(crate) trait RtnlLinkDriver: DeviceType {
+    /// The type's own attributes (`rtnl_link_ops::maxtype` is the largest).
+    type Attr: AttrType;
 
     /// Whether a device may have so many queues, and how many of them it starts with.
     fn queues(tx: u32, rx: u32) -> Result<RealQueues>;
@@ -47,21 +44,25 @@ pub(crate) trait LinkDriver: Driver {
     fn setup(dev: &mut Setup<Self>);
 
     /// Checks the attributes of a request that the policies cannot.
-    fn validate(attrs: &Table<'_>) -> Result;
+    fn validate(attrs: &Table<'_, Ifla>) -> Result;
 
     /// Creates a device: registers `dev`, which is returned, and whatever belongs to it. On an error everything is as it was.
     fn newlink<'a>(
         dev: NewDevice<'a, Self>,
-        request: &Request<'_>,
+        request: &Request<'_, Self::Attr>,
         extack: &mut ExtAck,
         rtnl: &'a Rtnl,
     ) -> Result<Registered<'a, Self>>;
 
     /// Changes a device as `data` says. On an error nothing that comes before it is undone, as in C.
-    fn changelink(dev: &Device<Self>, data: &Table<'_>, extack: &mut ExtAck, rtnl: &Rtnl)
-        -> Result;
+    fn changelink(
+        dev: &Device<Self>,
+        data: &Table<'_, Self::Attr>,
+        extack: &mut ExtAck,
+        rtnl: &Rtnl,
+    ) -> Result;
 
-    /// Deletes a device, and whatever belongs to it, by putting them on `kill`.
+    /// `dev` is being deleted, and on `kill` already: puts there whatever goes along with it.
     fn dellink(dev: &Device<Self>, kill: &mut KillList, rtnl: &Rtnl);
 
     /// The bytes that [`Self::fill_info`] needs at most.
@@ -69,23 +70,45 @@ pub(crate) trait LinkDriver: Driver {
 
     /// Writes the attributes of a device. `EMSGSIZE` where the message has no room.
     fn fill_info(message: &mut Message, dev: &Device<Self>, rtnl: &Rtnl) -> Result;
+
+    /// The namespace that a dump names as the device's link (`get_link_net`).
+    fn link_net<'a>(dev: &'a Device<Self>, rtnl: &'a Rtnl) -> &'a Net;
+}
+
+/// Deletes a device, and whatever goes along with it.
+///
+/// # Safety
+///
+/// `dev` must be on `kill`, or on no list.
+unsafe fn delete_unchecked<T: RtnlLinkDriver>(dev: &Device<T>, kill: &mut KillList, rtnl: &Rtnl) {
+    // SAFETY: By the function's safety requirement.
+    unsafe { kill.push_or_move(dev, rtnl) };
+    T::dellink(dev, kill, rtnl);
+}
+
+/// Deletes a device, and whatever goes along with it, unless that has been done.
+pub(super) fn delete<T: RtnlLinkDriver>(dev: &Device<T>, kill: &mut KillList, rtnl: &Rtnl) {
+    if !dev.is_queued_to_unregister(rtnl) {
+        kill.push(dev, rtnl);
+        T::dellink(dev, kill, rtnl);
+    }
 }
 
 /// What a request to create a device says (`struct rtnl_newlink_params`).
-pub(crate) struct Request<'a> {
+pub(crate) struct Request<'a, A> {
     params: &'a bindings::rtnl_newlink_params,
-    attrs: Table<'a>,
-    data: Option<Table<'a>>,
+    attrs: Table<'a, Ifla>,
+    data: Option<Table<'a, A>>,
 }
 
-impl<'a> Request<'a> {
+impl<'a, A> Request<'a, A> {
     /// The `IFLA_*` attributes.
-    pub(crate) fn attrs(&self) -> Table<'a> {
+    pub(crate) fn attrs(&self) -> Table<'a, Ifla> {
         self.attrs
     }
 
     /// The link type's own attributes, if there are any.
-    pub(crate) fn data(&self) -> Option<Table<'a>> {
+    pub(crate) fn data(&self) -> Option<Table<'a, A>> {
         self.data
     }
 
@@ -99,35 +122,6 @@ impl<'a> Request<'a> {
         // SAFETY: The namespace lives until `newlink` has returned. `rtnl_newlink()` holds a reference on it
         // (`rtnl_nets_add()`). If it is `src_net`, 7.2 leaves that to the socket which sends the request.
         unsafe { Net::from_raw(net) }
-    }
-}
-
-/// The devices that are to be unregistered together (`struct list_head`).
-///
-/// # Invariants
-///
-/// Points at a list of devices that rtnetlink passes to `unregister_netdevice_many()`.
-pub(crate) struct KillList(*mut bindings::list_head);
-
-impl KillList {
-    /// Unregisters the devices that `f` puts on a list, all together (`unregister_netdevice_many()`).
-    pub(super) fn with(_rtnl: &Rtnl, f: impl FnOnce(&mut KillList)) {
-        let mut head: bindings::list_head = pin_init::zeroed();
-        let head = &raw mut head;
-        // SAFETY: The list is initialised here, and RTNL held. `unregister_netdevice_many()` ends with a list_del()
-        // for lists on the stack: nothing points at `head` after it.
-        unsafe {
-            (*head).next = head;
-            (*head).prev = head;
-            f(&mut KillList(head));
-            bindings::unregister_netdevice_many(head);
-        }
-    }
-
-    /// `unregister_netdevice_queue()`. A device that is on a list already moves to the end of this one.
-    pub(crate) fn push<T: Driver>(&mut self, dev: &Device<T>, _rtnl: &Rtnl) {
-        // SAFETY: The device is valid, RTNL held, and the list valid by the type invariant.
-        unsafe { bindings::unregister_netdevice_queue(dev.as_ptr(), self.0) };
     }
 }
 
@@ -167,9 +161,9 @@ pub(super) unsafe fn copy_callbacks(
 }
 
 /// The callbacks that C calls.
-pub(super) struct Adapter<T>(PhantomData<T>);
+pub(super) struct RtnlLinkAdapter<T>(PhantomData<T>);
 
-impl<T: BuiltIn> Adapter<T> {
+impl<T: BuiltIn + RtnlLinkDriver> RtnlLinkAdapter<T> {
     /// The callbacks, and nothing else of the table.
     pub(super) const CALLBACKS: bindings::rtnl_link_ops = bindings::rtnl_link_ops {
         alloc: Some(Self::alloc),
@@ -187,20 +181,21 @@ impl<T: BuiltIn> Adapter<T> {
     /// # Safety
     ///
     /// `tb` must be a table of `IFLA_*` attributes that is valid for `'a`.
-    unsafe fn attrs<'a>(tb: *mut *mut bindings::nlattr) -> Table<'a> {
+    unsafe fn attrs<'a>(tb: *mut *mut bindings::nlattr) -> Table<'a, Ifla> {
         // SAFETY: By the function's safety requirement; rtnetlink's table has IFLA_MAX + 1 entries.
-        unsafe { Table::from_raw(tb, IFLA_COUNT) }
+        unsafe { Table::from_raw(tb) }
     }
 
     /// # Safety
     ///
     /// `data` must be null, or a table of this type's own attributes that is valid for `'a`.
-    unsafe fn data<'a>(data: *mut *mut bindings::nlattr) -> Option<Table<'a>> {
+    unsafe fn data<'a>(data: *mut *mut bindings::nlattr) -> Option<Table<'a, T::Attr>> {
         if data.is_null() {
             return None;
         }
-        // SAFETY: By the function's safety requirement; the table has `maxtype` + 1 entries.
-        Some(unsafe { Table::from_raw(data, T::MAX_ATTR + 1) })
+        // SAFETY: By the function's safety requirement; the table has `maxtype` + 1 entries, with which `identity::check()` has
+        // compared `COUNT`.
+        Some(unsafe { Table::from_raw(data) })
     }
 
     /// # Safety
@@ -229,11 +224,11 @@ impl<T: BuiltIn> Adapter<T> {
             )
         };
         if !dev.is_null() {
-            // SAFETY: `alloc_netdev_mqs()` has just made the device, which nobody else knows of before
+            // SAFETY: `alloc_netdev_mqs()` has just made the device, with room for `tx` and `rx` queues. Nobody else knows of it before
             // `rtnl_create_link()` gets it back; `rtnl_create_link()` overwrites neither field.
             unsafe {
-                (*dev).real_num_tx_queues = real.tx;
-                (*dev).real_num_rx_queues = real.rx;
+                (*dev).real_num_tx_queues = real.tx.min(tx);
+                (*dev).real_num_rx_queues = real.rx.min(rx);
             }
         }
         dev
@@ -320,9 +315,10 @@ impl<T: BuiltIn> Adapter<T> {
     /// `dev` must be a device of `T`, `head` a list for `unregister_netdevice_many()`; RTNL must be held.
     unsafe extern "C" fn dellink(dev: *mut bindings::net_device, head: *mut bindings::list_head) {
         // SAFETY: By the function's safety requirement.
-        let (dev, rtnl) = unsafe { (Device::from_raw(dev), Rtnl::assume()) };
-        // INVARIANT: By the function's safety requirement.
-        T::dellink(dev, &mut KillList(head), &rtnl);
+        let (dev, rtnl) = unsafe { (Device::<T>::from_raw(dev), Rtnl::assume()) };
+        // SAFETY: By the function's safety requirement. Callers of `dellink` pass a device that they have put on no list but `head`:
+        // `rtnl_delete_link()`, `default_device_exit_batch()`, and others in net/core/rtnetlink.c.
+        unsafe { delete_unchecked(dev, &mut KillList::from_raw(head), &rtnl) };
     }
 
     /// # Safety

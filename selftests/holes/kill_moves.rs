@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A device is moved off a list of devices to be unregistered that somebody walks.
+//!
+//! expect: E0624 method `push_or_move` is private
+
+use crate::net::{
+    device::NetDevice,
+    rtnl::Rtnl,
+    unregister::KillList, //
+};
+
+fn kill(list: &mut KillList, dev: &NetDevice, rtnl: &Rtnl) {
+    unsafe { list.push_or_move(dev, rtnl) };
+}

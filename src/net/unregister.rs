@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Devices that are unregistered together.
+//!
+//! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
+
+use super::{
+    device::NetDevice,
+    rtnl::Rtnl, //
+};
+use crate::bindings;
+
+/// The devices that are to be unregistered together (`struct list_head`).
+///
+/// # Invariants
+///
+/// Points at a list of devices that its owner passes to `unregister_netdevice_many()`.
+pub(crate) struct KillList(*mut bindings::list_head);
+
+impl KillList {
+    /// The list of a C caller.
+    ///
+    /// # Safety
+    ///
+    /// `head` must be a list for `unregister_netdevice_many()`, used by nobody else as long as the value exists.
+    pub(super) unsafe fn from_raw(head: *mut bindings::list_head) -> Self {
+        // INVARIANT: By the function's safety requirement.
+        Self(head)
+    }
+
+    /// Unregisters the devices that `f` puts on a list, all together (`unregister_netdevice_many()`).
+    pub(super) fn with(_rtnl: &Rtnl, f: impl FnOnce(&mut KillList)) {
+        let mut head: bindings::list_head = pin_init::zeroed();
+        let head = &raw mut head;
+        // SAFETY: The list is initialised here, and RTNL held. `unregister_netdevice_many()` ends with a list_del()
+        // for lists on the stack: nothing points at `head` after it.
+        unsafe {
+            (*head).next = head;
+            (*head).prev = head;
+            f(&mut KillList(head));
+            bindings::unregister_netdevice_many(head);
+        }
+    }
+
+    /// `unregister_netdevice_queue()`, unless the device is on a list already, or its unregistration has begun.
+    ///
+    /// Moved off somebody's list, it would lead whoever walks that astray.
+    pub(crate) fn push(&mut self, dev: &NetDevice, rtnl: &Rtnl) {
+        if dev.is_registered() && !dev.is_queued_to_unregister(rtnl) {
+            // SAFETY: `dev` is on no list (`unregister_netdevice_queued()`).
+            unsafe { self.push_or_move(dev, rtnl) };
+        }
+    }
+
+    /// `unregister_netdevice_queue()`. A device that is on this list already moves to its end.
+    ///
+    /// # Safety
+    ///
+    /// `dev` must be on no other list.
+    pub(super) unsafe fn push_or_move(&mut self, dev: &NetDevice, _rtnl: &Rtnl) {
+        // SAFETY: The device is valid, RTNL held, and the list valid by the type invariant. By the function's safety
+        // requirement `unregister_netdevice_queue()` moves the device off no list but this.
+        unsafe { bindings::unregister_netdevice_queue(dev.as_ptr(), self.0) };
+    }
+}
