@@ -44,6 +44,7 @@ pub fn chart(
     panel: &DrawingArea<SVGBackend<'_>, Shift>,
     title: &str,
     lines: &[Line],
+    legend: SeriesLabelPosition,
 ) -> Result<()> {
     let highest = lines
         .iter()
@@ -84,7 +85,7 @@ pub fn chart(
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::LowerRight)
+        .position(legend)
         .label_font((FONT, SMALL - 2).into_font().color(&INK))
         .border_style(GRID)
         .background_style(WHITE)
@@ -112,7 +113,7 @@ pub fn growth(outcomes: &[Outcome], path: &Path) -> Result<()> {
         });
         // The last operation has one figure only.
         if lines.iter().any(|line| line.points.len() > 1) {
-            chart(&panel, title, &lines)?;
+            chart(&panel, title, &lines, SeriesLabelPosition::LowerRight)?;
         }
     }
     area.present()?;

@@ -56,7 +56,7 @@ pub fn plot(outcomes: &[Outcome], path: &Path) -> Result<()> {
         ("longest hold of RTNL, ms", holds),
     ];
     for ((title, lines), panel) in charts.into_iter().zip(titled.split_evenly((1, 2))) {
-        chart(&panel, title, &lines)?;
+        chart(&panel, title, &lines, SeriesLabelPosition::MiddleRight)?;
     }
     area.present()?;
     Ok(())

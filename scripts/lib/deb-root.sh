@@ -16,7 +16,8 @@
 # shellcheck source=scripts/lib/root-folder.sh
 . "$(dirname "${BASH_SOURCE[0]}")/root-folder.sh"
 
-# What root-folder.sh asks for the list of packages.
+# What root-folder.sh asks for the list of packages. Kernels have no part in it.
+kernel_suite=$suite
 toolchain_packages() { grep -v '^#' "$checkout/scripts/packages-deb" | tr -s ' ' '\n'; }
 
 # Sets `root` to the second root folder and `enter` to the words that run a command in it; makes the folder first, if need be.
@@ -28,11 +29,12 @@ deb_root_folder() {
         [ -z "$missing" ] || die "this machine lacks:$missing (apt-get install $(toolchain_packages | paste -sd ' '))"
     else
         root=$cache/root-deb-$({ echo "$suite"; cat "$checkout/scripts/packages-deb"; } | sha256sum | cut -c1-12)
+        build_root=$root
         private_namespace
         exec 9>"$cache/lock"
         flock 9
         setup_root_folder
         exec 9>&-
     fi
-    inside_words
+    inside_words "$root"
 }
