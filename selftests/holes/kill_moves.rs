@@ -11,5 +11,6 @@ use crate::net::{
 };
 
 fn kill(list: &mut KillList, dev: &NetDevice, rtnl: &Rtnl) {
+    // SAFETY: None; it must not compile.
     unsafe { list.push_or_move(dev, rtnl) };
 }

@@ -11,5 +11,6 @@ use crate::{
 };
 
 fn attach(dev: &Device<Netkit>, prog: &Prog, rtnl: &Rtnl) {
+    // SAFETY: None; it must not compile.
     let _ = unsafe { dev.mprog().attach_link(prog, core::ptr::null_mut(), &Place::ANY, rtnl) };
 }
