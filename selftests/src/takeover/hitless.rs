@@ -5,7 +5,10 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use anyhow::Error;
 use anyhow::Result;
+use netkit_rs::failure::Kind;
+use nix::errno::Errno;
 
 use super::operations::Operations;
 use super::picture::mount_sysfs;
@@ -32,6 +35,34 @@ tests![losses_are_seen, ten_cycles, exchanges];
 const CYCLES: u32 = 10;
 /// Exchanges to and fro by the parameter.
 const EXCHANGES: u32 = 150;
+
+/// How often a test may begin a step again that was not over in time. On a slow machine under load RTNL can be busy for 10 s,
+/// and a transition can take longer than the command waits. Beginning again goes on with it, as it does for a user.
+const AGAIN: u32 = 5;
+
+/// How often that happened.
+#[derive(Default)]
+struct Again(u32);
+
+impl Again {
+    fn until_over(&mut self, mut step: impl FnMut() -> Result<()>) -> Result<()> {
+        let not_over = |error: &Error| {
+            Kind::of(error) == Kind::Timeout || error.downcast_ref() == Some(&Errno::EBUSY)
+        };
+        loop {
+            match step() {
+                Err(error) if not_over(&error) && self.0 < AGAIN => self.0 += 1,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn note(&self, t: &Ctx) {
+        if self.0 > 0 {
+            t.note(format!("begun again {} times", self.0));
+        }
+    }
+}
 
 /// Leaves the CPUs idle at times, which a livepatch needs to get to all tasks.
 const GENTLE: Pace = Pace {
@@ -123,22 +154,24 @@ fn losses_are_seen(t: &Ctx) -> Result<()> {
 
 fn ten_cycles(t: &Ctx) -> Result<()> {
     let (mut loads, mut unloads) = (Duration::ZERO, Duration::ZERO);
+    let mut again = Again::default();
     under_load(t, GENTLE, |phase| {
         for cycle in 1..=CYCLES {
             phase(&format!("on the built-in driver, cycle {cycle}"))?;
             let begun = Instant::now();
-            module::load(&t.module)?;
+            again.until_over(|| module::load(&t.module))?;
             loads += begun.elapsed();
             states::all_ours(t)?;
             phase(&format!("during load {cycle}"))?;
             phase(&format!("on the module, cycle {cycle}"))?;
             let begun = Instant::now();
-            module::unload()?;
+            again.until_over(module::unload)?;
             unloads += begun.elapsed();
             phase(&format!("during unload {cycle}"))?;
         }
         Ok(())
     })?;
+    again.note(t);
     t.note(format!(
         "{CYCLES} cycles of {} ms to load and {} ms to unload",
         (loads / CYCLES).as_millis(),
@@ -150,22 +183,24 @@ fn ten_cycles(t: &Ctx) -> Result<()> {
 fn exchanges(t: &Ctx) -> Result<()> {
     module::load(&t.module)?;
     let mut slowest = Duration::ZERO;
+    let mut again = Again::default();
     under_load(t, HARD, |phase| {
         for number in 0..EXCHANGES {
             let begun = Instant::now();
-            module::hand_back()?;
-            module::take_over()?;
+            again.until_over(module::hand_back)?;
+            again.until_over(module::take_over)?;
             slowest = slowest.max(begun.elapsed());
             if number % 50 == 0 {
                 states::all_ours(t)?;
                 phase("on the module")?;
-                states::hand_back()?;
+                again.until_over(states::hand_back)?;
                 phase("on the built-in driver")?;
-                module::take_over()?;
+                again.until_over(module::take_over)?;
             }
         }
         phase("after the last exchange")
     })?;
+    again.note(t);
     t.note(format!(
         "{EXCHANGES} exchanges to and fro, the slowest {} ms",
         slowest.as_millis()

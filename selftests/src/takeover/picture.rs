@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -20,8 +21,13 @@ use crate::bpf::PRIMARY;
 use crate::ctx::Ctx;
 use crate::netkit;
 use crate::netns::Ns;
+use crate::nl::attr;
 use crate::nl::link::ifinfomsg;
 use crate::nl::link::Link;
+
+/// IFLA_INET6_CACHEINFO, and the place of `reachable_time` in it.
+const CACHEINFO: u16 = 5;
+const REACHABLE_TIME: Range<usize> = 8..12;
 
 /// Mounts the sysfs that shows a namespace's devices.
 pub fn mount_sysfs(ns: &Ns, name: &str) -> Result<PathBuf> {
@@ -89,10 +95,29 @@ impl Picture {
             self.add(&name, "header", format!("{:02x?}", &message.payload[..16]));
             for (place, attr) in link.attrs.iter().enumerate() {
                 let what = format!("attribute {} at {place}", attr.kind);
-                self.add(&name, &what, format!("{:02x?}", attr.payload));
+                if attr.kind == libc::IFLA_AF_SPEC {
+                    self.families(&name, &what, &attr.payload);
+                } else {
+                    self.add(&name, &what, format!("{:02x?}", attr.payload));
+                }
             }
         }
         Ok(())
+    }
+
+    /// IFLA_AF_SPEC, without the time for which IPv6 takes a neighbour for reachable (`struct ifla_cacheinfo`): the kernel
+    /// draws it anew every five minutes (`neigh_periodic_work()`).
+    fn families(&mut self, name: &str, what: &str, af_spec: &[u8]) {
+        for family in attr::parse(af_spec) {
+            for part in attr::parse(&family.payload) {
+                let what = format!("{what}, family {}, {}", family.kind, part.kind);
+                let mut payload = part.payload;
+                if (i32::from(family.kind), part.kind) == (libc::AF_INET6, CACHEINFO) {
+                    payload.drain(REACHABLE_TIME);
+                }
+                self.add(name, &what, format!("{payload:02x?}"));
+            }
+        }
     }
 
     fn programs(&mut self, name: &str, ns: &Ns, device: &Link) -> Result<()> {
