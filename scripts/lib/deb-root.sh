@@ -16,24 +16,27 @@
 # shellcheck source=scripts/lib/root-folder.sh
 . "$(dirname "${BASH_SOURCE[0]}")/root-folder.sh"
 
-# What root-folder.sh asks for the list of packages. Kernels have no part in it.
-kernel_suite=$suite
-toolchain_packages() { grep -v '^#' "$checkout/scripts/packages-deb" | tr -s ' ' '\n'; }
+deb_packages() { grep -v '^#' "$checkout/scripts/packages-deb" | tr -s ' ' '\n'; }
 
 # Sets `root` to the second root folder and `enter` to the words that run a command in it; makes the folder first, if need be.
 # Native: the machine's own tools.
 deb_root_folder() {
     local tool missing=''
+    private=()
     if [ "$native" = yes ]; then
         for tool in dh dh_dkms lintian apt-ftparchive mke2fs; do have "$tool" || missing+=" $tool"; done
-        [ -z "$missing" ] || die "this machine lacks:$missing (apt-get install $(toolchain_packages | paste -sd ' '))"
+        [ -z "$missing" ] || die "this machine lacks:$missing (apt-get install $(deb_packages | paste -sd ' '))"
     else
         root=$cache/root-deb-$({ echo "$suite"; cat "$checkout/scripts/packages-deb"; } | sha256sum | cut -c1-12)
-        build_root=$root
         private_namespace
         exec 9>"$cache/lock"
         flock 9
-        setup_root_folder
+        if ! [ -d "$root" ]; then
+            find_mmdebstrap
+            need_space "$cache" 2000 "the root folder with Debian's tools for packages"
+            progress=apt_progress step root-folder-deb "making the root folder with Debian's tools for packages" \
+                make_root_folder "$root" "$suite" "$(deb_packages | paste -sd,)"
+        fi
         exec 9>&-
     fi
     inside_words "$root"
