@@ -69,7 +69,10 @@ fn all_works(t: &Ctx, duo: &Duo) -> Result<()> {
     carries()?;
     module::hand_back()?;
     // The devices of the namespace that is gone by now may be in the middle of their deletion: those stay with the module.
-    check::soon("all devices are handed back", || Ok(module::devices()? == 0))?;
+    check::soon(
+        "all devices are handed back",
+        || Ok(module::devices()? == 0),
+    )?;
     states::all_theirs()?;
     module::take_over()?;
     module::unload()?;
