@@ -146,9 +146,10 @@ help:
 # Debian packages. DEB_MODULES="RELEASE=FILE …": modules of other kernels, each for a netkit-rs-modules package of its own.
 
 .PHONY: deb test-deb
+deb_module = $$(grep -aom1 'vermagic=[^ ]*' $(netkit_rs_ko) | sed 's/vermagic=//')=$(netkit_rs_ko)
 deb: module tools docs ## build the Debian packages into target/deb, and let lintian read them
-	@scripts/deb $$(grep -aom1 'vermagic=[^ ]*' $(netkit_rs_ko) | sed 's/vermagic=//')=$(netkit_rs_ko) $(DEB_MODULES)
+	@scripts/deb $(deb_module) $(DEB_MODULES)
 
 test-deb: deb ## try the packages on a real Debian 13 in a VM: install, boot, kernel update, removal, purge
-	@scripts/deb --version 0.1.1 --out target/deb-next $$(grep -aom1 'vermagic=[^ ]*' $(netkit_rs_ko) | sed 's/vermagic=//')=$(netkit_rs_ko)
+	@scripts/deb --version 0.1.1 --out target/deb-next $(deb_module)
 	@scripts/test-deb $(TEST_ARGS)

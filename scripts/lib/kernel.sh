@@ -7,6 +7,7 @@
 kernel_image() { echo "$root/usr/lib/modules/$release/vmlinuz"; }
 kernel_tree() { echo "$cache/$trees/$release"; }
 kernel_source() { echo "$cache/$sources/$package_version"; }
+kernel_headers() { echo "$build_root/usr/src/linux-headers-$release"; }
 
 # Whole and made for this very kernel: the tree's last file names the build ID and the checksum of the image it was read from.
 kernel_ready() {
@@ -54,7 +55,8 @@ install_headers() { inside_build apt-get install -y --no-install-recommends "lin
 
 # What a module for this kernel needs. Each line that is printed is something it lacks.
 kernel_lacks() {
-    local config=$build_root/usr/src/linux-headers-$release/.config option
+    local config option
+    config=$(kernel_headers)/.config
     for option in RUST NETKIT LIVEPATCH KALLSYMS_ALL DEBUG_INFO_BTF; do
         grep -qx "CONFIG_$option=y" "$config" || echo "CONFIG_$option is not set"
     done
@@ -67,7 +69,8 @@ check_kernel() {
 
 # The compilers that the configuration names; then whether rustc is the one: the symbols of the kernel's crates depend on it.
 install_compilers() {
-    local config=$build_root/usr/src/linux-headers-$release/.config llvm built here
+    local config llvm built here
+    config=$(kernel_headers)/.config
     llvm=$(kernel_llvm "$config")
     inside_build apt-get install -y --no-install-recommends "$(kernel_cc "$config" | sed 's/^x86_64-linux-gnu-//')" "clang-$llvm" "llvm-$llvm"
     built=$(config_value "$config" CONFIG_RUSTC_VERSION_TEXT)
@@ -159,7 +162,7 @@ copy_tools() {
 prepare_tree() {
     local tree headers source in_tree id made make cc
     tree=$(kernel_tree)
-    headers=$build_root/usr/src/linux-headers-$release
+    headers=$(kernel_headers)
     source=$inside_cache/$sources/$package_version
     in_tree=$inside_cache/$trees/$release/build
     cc=$(kernel_cc "$headers/.config")
@@ -193,11 +196,12 @@ setup_kernel() {
         choose_kernel
         if [ "$installs" = yes ]; then
             progress=apt_progress step kernel-headers "installing the headers of kernel $release ($package_version)" install_headers
-            check_kernel
+        fi
+        check_kernel
+        if [ "$installs" = yes ]; then
             progress=apt_progress step compilers "installing the compilers that it was built with" install_compilers
             progress=apt_progress step kernel-packages "installing the packages of kernel $release" install_kernel
         fi
-        check_kernel
         echo "$release $package_version" >"$choice.part"
         mv "$choice.part" "$choice"
     fi

@@ -57,6 +57,5 @@ class Test(unittest.TestCase):
         self.assertIn("does not know", self.judge(other="")[0])
 
 
-
 if __name__ == "__main__":
     unittest.main()
