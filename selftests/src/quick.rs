@@ -2,13 +2,14 @@
 //! The quick subset (`--quick`): what could differ from one kernel to the next, in a few minutes. `make kernels` runs it on
 //! every kernel.
 
-/// By the beginning of their names: everything about programs, links and settings, and of each other feature a part.
+/// By the beginning of their names: everything about programs, links and settings, and a part of each other feature.
 const NAMES: &[&str] = &[
     "attach::",
     "big_tcp::stream4",
     "carrier::",
     "change::",
-    "command::",
+    "command::attach_by_a_link",
+    "command::status_lists_programs",
     "create::",
     "delete::",
     "forward::",

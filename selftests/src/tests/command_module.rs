@@ -31,10 +31,6 @@ use crate::module;
 use crate::module::PATCH;
 use crate::netkit::Spec;
 use crate::netkit::NEXT;
-use crate::tests::Needs;
-use crate::tests::Test;
-
-const WHY: &str = "there is no module to load or unload with the built-in driver";
 
 tests![
     there_and_back,
@@ -48,16 +44,6 @@ tests![
     compressed,
     livepatch_switched_off,
 ];
-
-/// These tests load and unload by themselves, and some do it often.
-pub fn module_tests() -> Vec<Test> {
-    let mut all = tests();
-    for test in &mut all {
-        test.needs = Needs::Module(WHY);
-        test.patience = 3;
-    }
-    all
-}
 
 fn load_line(t: &Ctx) -> String {
     format!("load {}", t.module.display())

@@ -42,6 +42,22 @@ impl Test {
     }
 }
 
+/// Tests that load and unload the module by themselves; some do so often.
+fn with_module(mut tests: Vec<Test>) -> Vec<Test> {
+    for test in &mut tests {
+        test.needs = Needs::Module("there is no module to load or unload with the built-in driver");
+    }
+    patient(tests)
+}
+
+/// Tests that start many processes, which takes its time in an emulated VM.
+fn patient(mut tests: Vec<Test>) -> Vec<Test> {
+    for test in &mut tests {
+        test.patience = 3;
+    }
+    tests
+}
+
 /// Lists the tests of a file.
 macro_rules! tests {
     ($($name:ident),+ $(,)?) => {
@@ -123,13 +139,13 @@ pub fn all() -> Vec<Test> {
         query::tests(),
         links::tests(),
         aya::tests(),
-        command::tests(),
-        command_refused::tests(),
+        patient(command::tests()),
+        patient(command_refused::tests()),
         room::tests(),
         single::tests(),
         symbols::tests(),
-        module::module_tests(),
-        command_module::module_tests(),
+        with_module(module::tests()),
+        with_module(command_module::tests()),
     ]
     .into_iter()
     .flatten()

@@ -36,12 +36,8 @@ use crate::netkit::DROP;
 use crate::netkit::NEXT;
 use crate::netns::Ns;
 use crate::runner::BPFFS;
-use crate::tests::Needs;
-use crate::tests::Test;
 use crate::traffic;
 use crate::uring::Zcrx;
-
-const WHY: &str = "there is no module to load or unload with the built-in driver";
 
 tests![
     load_with_c_devices,
@@ -59,16 +55,6 @@ tests![
     nothing_leaks,
     again_and_again,
 ];
-
-/// These tests load and unload by themselves, and some do it often.
-pub fn module_tests() -> Vec<Test> {
-    let mut all = tests();
-    for test in &mut all {
-        test.needs = Needs::Module(WHY);
-        test.patience = 3;
-    }
-    all
-}
 
 /// The built-in driver serves: a pair comes, takes a program, carries, goes.
 pub fn built_in_works(t: &Ctx) -> Result<()> {
