@@ -296,7 +296,7 @@ fn load_in_two_steps(t: &Ctx) -> Result<()> {
         ];
         ran.refused(6, &words)?;
         let told =
-            ran.stderr.contains("it waits for: ") || ran.stderr.contains("no process holds it up");
+            ran.stderr.contains("it waits for: ") || ran.stderr.contains("no task delays it");
         check::that(&ran.to_string(), told)?;
         let status = json("status")?;
         let driver = status["driver"].as_str();
