@@ -110,7 +110,7 @@ fn behind(link: &NetkitLink, pin: Option<PathBuf>, new: &Source) -> Result<Repla
 fn refused(error: LinkError, id: u32) -> Error {
     match errno(&error) {
         Some(Errno::ENOLINK) => Kind::Absent.error(format!(
-            "link {id} has no device any more, because the device was deleted: `netkit-rs detach` removes its pin"
+            "link {id} has no device any more, so it cannot be updated: `netkit-rs detach` removes its pin"
         )),
         Some(Errno::EEXIST) => Kind::Conflict
             .error("the new program is already attached to this side, without a link or by another link"),
