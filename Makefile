@@ -140,7 +140,7 @@ distclean: clean ## remove the cache folder as well
 
 help:
 	@echo 'netkit-rs: make TARGET, where TARGET is one of'
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 	@echo 'Environment: NETKIT_RS_CACHE, NETKIT_RS_MIRROR, NETKIT_RS_KERNEL, NETKIT_RS_NATIVE, NETKIT_RS_ACCEL, NETKIT_RS_VARIANT (see scripts/setup, scripts/vm)'
 
 # Debian packages. DEB_MODULES="RELEASE=FILE …": modules for other kernels; each gets its own netkit-rs-modules package.
