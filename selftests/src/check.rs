@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a test asserts with. A failed assertion is an error that tells what was
-//! looked at, what came and what should have come; it is never a panic.
+//! Assertions for tests. A failed assertion is an error that says what was checked, what the value was and what it
+//! should have been. It is never a panic.
 
 use std::fmt::Debug;
 use std::time::Duration;

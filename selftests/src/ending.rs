@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The machine ends while the module is loaded and its devices carry traffic: by reboot(2), or by kexec into a kernel
-//! of the same kind. Nobody is left to judge then but whoever reads the serial console (scripts/test-endings).
+//! Ending the machine while the module is loaded and its devices carry traffic: by reboot(2), or by kexec into a kernel
+//! of the same kind. scripts/test-endings judges the result by the serial console.
 //!
-//! Or the module is removed by force first. The kernel is tainted then, so that this machine is of no use for other tests.
+//! Another ending removes the module by force first. This taints the kernel, so the machine cannot be used for other
+//! tests.
 
 use std::ffi::CString;
 use std::fs;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Packets of any shape put on a device's way, and everything that comes out of one.
+//! Sending packets of any shape through a device, and receiving everything that comes out of a device.
 //!
-//! A tun device passes on what has no Ethernet header, however short; a packet socket with a
-//! virtio-net header makes what is paged or segmented; a tap shows every frame of a device.
+//! A tun device passes on packets of any length without an Ethernet header. A packet socket with a virtio-net header
+//! makes packets with pages or segments. A tap shows every frame of a device.
 
 use std::fs::File;
 use std::fs::OpenOptions;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! nk_lessor: what the tests have in the place of a network card with zero-copy receive queues.
+//! nk_lessor: replaces a network card with zero-copy receive queues in the tests.
 //!
-//! The module is built from `lessor/`, and loaded for one test at a time: that it can be unloaded afterwards is part
-//! of every test. Its devices come as the two ends of a cable, a card in the host and one in a world of its own.
+//! The module is built from `lessor/`, and loaded for one test at a time. Each test checks that the module can be
+//! unloaded afterwards. Its two devices are the ends of a cable: one card in the host, the other in a namespace of its
+//! own.
 
 use std::fs::File;
 

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Network namespaces of a test.
 //!
-//! A namespace lives as long as its last handle (and what the kernel keeps in it).
-//! Netlink requests go through the handle's own socket; whatever else must happen
-//! inside, sockets above all, runs in a closure during which the calling thread is
-//! a member of the namespace.
+//! A namespace exists as long as its last handle (and as long as the kernel uses it). Netlink requests use the handle's
+//! own socket. Other code that must run in the namespace, such as opening sockets, runs in a closure; the calling
+//! thread is in the namespace during the closure.
 
 use std::fs;
 use std::fs::File;

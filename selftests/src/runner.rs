@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Runs a test in a process of its own and judges what is left behind.
+//! Runs a test in a process of its own, and checks what it leaves behind.
 //!
-//! The child gets new namespaces and tells over a pipe what it saw and why it
-//! failed. The parent waits with a deadline, then looks for what must not be
-//! there: programs and links of the test, defects in the kernel log. A test can
-//! panic, hang or be killed without harm to the next one.
+//! The child gets new namespaces, and reports over a pipe what it observed and why it failed. The parent waits with a
+//! deadline. Then it checks that the test's programs and links are gone, and that the kernel log has no defects. A test
+//! that panics, hangs or is killed does no harm to the next test.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! One run over all tests: the C driver first, then ours, then what only ours has; and on devices that were taken over.
+//! One run of all tests: first on the C driver, then on ours, then the tests of what only ours has; and on devices that
+//! were taken over.
 
 use std::collections::BTreeMap;
 use std::path::Path;

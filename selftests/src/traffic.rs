@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Real traffic between namespaces, from one thread.
 //!
-//! The kernel delivers between namespaces without anybody's help, so a test opens
-//! a socket on either side, sends on one and receives on the other.
+//! The kernel delivers packets between namespaces itself. So a test opens a socket on either side, sends on one and
+//! receives on the other.
 
 use std::io::ErrorKind;
 use std::io::Read;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The ids of all programs and links of the machine: what a leak check compares, and what may
-//! be taken for a descriptor.
+//! The ids of all programs and links of the machine. A leak check compares them; and some tests need numbers that the
+//! kernel could mistake for descriptors.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The program of `bpf/steer.c`: it does with every packet what it is told.
+//! The program of `bpf/steer.c`: it does with every packet what its map says.
 
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;

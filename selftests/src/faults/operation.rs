@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The operations whose parts are made to fail: each can be tried, and be taken back when it worked.
+//! The operations whose steps are made to fail. Each can be tried, and undone if it succeeds.
 
 use std::cell::RefCell;
 use std::fmt::Write;

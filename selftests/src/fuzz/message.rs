@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A netlink message as a tree of attributes that can be bent out of shape.
+//! A netlink message as a tree of attributes, and changes that make it malformed.
 //!
-//! A sound tree comes first, then hits upon it: a length that lies, an attribute in itself,
-//! twice, cut, of another type. Values which only the run knows (an index, a descriptor)
-//! stay symbols until the bytes are made, so that a request means the same on both drivers.
+//! First a valid tree is made. Then it is changed: a wrong length, an attribute inside itself, an attribute twice, cut
+//! short, or of another type. Values that are known only in the run (an index, a descriptor) stay symbols until the
+//! bytes are made, so that a request means the same on both drivers.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Another livepatch (selftests/modules/nk_test_livepatch.c), and a process that holds up its transition.
+//! Another livepatch (selftests/modules/nk_test_livepatch.c), and a process that delays its transition.
 
 use std::fs;
 use std::fs::File;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Another livepatch: one in transition keeps ours from coming and going, one over ours changes nothing, a cumulative one
-//! takes the place of ours, and the devices go back to the built-in driver.
+//! Other livepatches. While one is in transition, ours can be neither loaded nor unloaded. An ordinary livepatch that
+//! is loaded after ours changes nothing. A cumulative livepatch replaces ours, and the devices go back to the built-in
+//! driver.
 
 use std::cell::RefCell;
 use std::path::Path;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Each step of loading, made to fail: afterwards the built-in driver serves as before, and the next load works.
+//! Each step of loading is made to fail. After that, the built-in driver must serve as before, and the next load must
+//! work.
 //!
-//! Steps that do not fail by themselves are made to by a probe (faults/probe.rs); a kernel that lacks a symbol, by a copy
-//! of the module that asks for one that no kernel has.
+//! A probe (faults/probe.rs) makes a step fail. To test a kernel that lacks a symbol, a copy of the module asks for a
+//! symbol that no kernel has.
 
 use std::fs;
 use std::path::Path;

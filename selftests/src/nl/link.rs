@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Network devices over rtnetlink: create, change, delete, look at.
+//! Network devices over rtnetlink: create, change, delete, dump.
 
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;

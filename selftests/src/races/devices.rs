@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Devices that come, go, move, and go up and down under traffic, or while somebody holds a link on them.
+//! Devices that are created, deleted, moved, and brought up and down under traffic, or while links are attached to
+//! them.
 
 use std::cell::Cell;
 use std::sync::mpsc::channel;

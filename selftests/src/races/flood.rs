@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Traffic that does not stop: datagrams from both ends, and a TCP connection.
 //!
-//! The devices under it may change, go down, move or go away; then sending fails, which is counted and no error.
+//! The devices may be changed, brought down, moved or deleted in the meantime. Then sending fails; this is counted, and
+//! is no error.
 
 use std::io::ErrorKind;
 use std::io::Read;

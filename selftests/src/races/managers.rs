@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Several who manage one device: two writers that go by revisions, and readers who look on.
+//! Several threads that manage one device: two writers that use revisions, and readers.
 
 use std::collections::BTreeSet;
 

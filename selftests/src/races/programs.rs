@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Programs and links that come, change and go while packets run through them.
+//! Programs and links that are attached, changed and detached while packets run through them.
 
 use std::thread::sleep;
 use std::time::Duration;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! RTNL is not to be had for as long as the module waits for it: nothing breaks, the module says so, and it can be finished.
+//! RTNL is busy for longer than the module waits. Nothing breaks, the module reports it, and the takeover can be
+//! completed later.
 
 use std::thread;
 use std::time::Duration;

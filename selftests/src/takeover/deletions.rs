@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Pairs that one driver makes and the other one deletes, by each of their ends; and those that are on their way out when
-//! they should change hands.
+//! Pairs that one driver makes and the other driver deletes, by either device; and pairs that are being deleted while
+//! the devices change drivers.
 
 use std::thread;
 use std::time::Duration;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Nobody notices: traffic and operations that go on through loads and unloads, and through hundreds of exchanges.
+//! Traffic and operations continue without a loss or an error through loads and unloads, and through hundreds of
+//! exchanges.
 
 use std::thread;
 use std::time::Duration;

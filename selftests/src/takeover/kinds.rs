@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Devices of every kind and in every state, in each driver's hands: all of them serve.
+//! Devices of every kind and in every state work with either driver.
 
 use anyhow::Result;
 use nix::errno::Errno;

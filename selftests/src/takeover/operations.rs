@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Operations on devices, over and over, of which none may fail: bpf(2), netlink, ethtool and sysfs.
+//! Operations on devices (bpf(2), netlink, ethtool and sysfs) that are repeated and must never fail.
 
 use std::fmt::Debug;
 use std::fs;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A leaked reference on somebody else's device ("waiting for dummy0 to become free") stops neither loading nor unloading,
-//! nor new namespaces meanwhile.
+//! A leaked reference on a device of another driver ("waiting for dummy0 to become free") does not stop loading,
+//! unloading, or new namespaces.
 
 use std::sync::mpsc::channel;
 use std::sync::mpsc::RecvTimeoutError;

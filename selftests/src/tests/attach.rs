@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Attaching and detaching programs: whom the kernel refuses, and with what.
+//! Attaching and detaching programs: which requests the kernel refuses, and with which errno.
 
 use anyhow::Result;
 use nix::errno::Errno;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `netkit-rs load` and `netkit-rs unload`: both ways to their end, taken up where they stopped, and refused with a reason.
+//! `netkit-rs load` and `netkit-rs unload`: complete runs, runs that continue after an interruption, and refusals with
+//! their reason.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the command `netkit-rs` says when it cannot: each refusal names the reason and the way out, in words and in JSON, with
-//! the exit status that is documented; and nothing has changed.
+//! The refusals of the command `netkit-rs`. Each message gives the reason and what to do, as text and as JSON, with the
+//! documented exit status. Nothing is changed.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The end of a pair: either side takes the other with it, wherever that is.
+//! Deleting a pair: when one device is deleted, the other is deleted, too, in whatever namespace it is.
 
 use anyhow::Result;
 use nix::errno::Errno;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Real traffic through a pair between two namespaces, and what is counted of it.
+//! Real traffic through a pair between two namespaces, and its statistics.
 
 use std::net::IpAddr;
 

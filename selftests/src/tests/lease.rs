@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Queues that a netkit device has on lease: made, refused, shown, given back, and devices that go with their lessor.
+//! Leased queues of a netkit device: created, refused, shown, returned; and devices that are deleted with the device
+//! they lease from.
 
 use anyhow::Result;
 use nix::errno::Errno;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Packets of every length up to a hundred bytes, through every verdict, in either mode.
 //!
-//! tc hands a tun device's packets to the primary as they are, so that also what is shorter than
-//! an Ethernet header gets to it. Each verdict's counters, and every frame that came out on any
-//! side, are C's; what must hold whatever C says is asserted besides.
+//! tc passes the packets of a tun device to the primary without a change. So packets that are shorter than an Ethernet
+//! header reach it, too. The counters of each verdict, and every frame that comes out on any side, must be as in C.
+//! What must hold independently of C is asserted as well.
 
 use std::fmt::Write;
 

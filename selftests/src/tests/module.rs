@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Loading and unloading netkit_rs.ko: possible at any moment, whatever devices, programs, links and sockets there are.
-//! They stay, and work as before.
+//! Loading and unloading netkit_rs.ko: possible at any moment, with any devices, programs, links and sockets. All of
+//! these stay, and work as before.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The order of several programs on one hook: every way to say where, and after
-//! each change both what the kernel tells and what a packet runs through.
+//! The order of several programs on one hook: every way to specify a place. After each change, the test checks the
+//! query and the programs that a packet meets.
 
 use anyhow::Result;
 use nix::errno::Errno;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What programs and receivers see of a packet: its length, its Ethernet header,
-//! its type, its segments; and frames that nobody would send.
+//! What programs and receivers see of a packet: its length, its Ethernet header, its type, its segments; and malformed
+//! frames.
 
 use anyhow::Context;
 use anyhow::Result;

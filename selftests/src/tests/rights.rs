@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Who may do what: everything that a pair's manager does, tried by those who are not it.
+//! Permissions: everything that the manager of a pair does is tried by others.
 //!
-//! A child with less of root's power inherits descriptors of programs and a link, as a
-//! service would hand them over, and tries one thing after the other. Each answer is
-//! asserted, and is C's.
+//! A child without some or all of root's capabilities inherits descriptors of programs and a link, as from a service,
+//! and tries one operation after the other. Each result is asserted, and must be C's.
 
 use std::fs::File;
 use std::io::Read;

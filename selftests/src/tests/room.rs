@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Headroom and tailroom: as asked for at creation, raised by what a device is
-//! enslaved to, and the larger need of both ends for both.
+//! Headroom and tailroom: as requested at creation, raised by the master of a device; both devices of a pair get the
+//! larger value.
 
 use anyhow::Result;
 use nix::errno::Errno;

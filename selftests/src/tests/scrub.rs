@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What of a packet's marks gets to the other side: nothing across namespaces
-//! unless the pair was made so, everything within one.
+//! Which marks of a packet reach the other side: none across namespaces, unless the pair was created without scrubbing;
+//! all of them within a namespace.
 
 use anyhow::Context;
 use anyhow::Result;

@@ -2,8 +2,8 @@
 //! Packets of every shape: tagged, in pages, in segments, cloned, shared, of any protocol, each
 //! through every verdict.
 //!
-//! A packet socket sends what no stack would. What arrives where, byte for byte, and what each
-//! side counts must be the same as in C.
+//! A packet socket sends packets that no network stack sends. Every packet that arrives, byte for byte, and the
+//! counters of each side must be the same as in C.
 
 use std::fs;
 use std::io::ErrorKind;

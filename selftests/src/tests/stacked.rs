@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Pairs among other devices: ports of a bridge, under macvlan, with a queueing
-//! discipline, and behind tc's redirect of packets that have no Ethernet header.
+//! Pairs with other devices: ports of a bridge, under macvlan, with a queueing discipline, and as target of tc's
+//! redirect for packets without an Ethernet header.
 
 use anyhow::Result;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! AF_XDP sockets in zero-copy mode on leased queues: bound to a netkit device, served by the card behind it.
+//! AF_XDP sockets in zero-copy mode on leased queues: bound to a netkit device, served by the physical card.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The end of AF_XDP sockets on leased queues: the socket, the netkit device, the card and the namespace go in any
-//! order, and the card is left without the socket's buffers.
+//! The end of AF_XDP sockets on leased queues: the socket, the netkit device, the card and the namespace are removed in
+//! any order, and the card must not keep the socket's buffers.
 
 use anyhow::Context;
 use anyhow::Result;
