@@ -62,11 +62,11 @@ pub fn refused<T>(
     }
 }
 
-/// Waits until `holds` answers true; RCU and work queues take their time under emulation.
+/// Waits until `holds` returns true; RCU and work queues are slow under emulation.
 #[track_caller]
 pub fn soon(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
     let at = std::panic::Location::caller();
-    // Livepatch nudges those who are in the way of a transition after 15 s.
+    // After 15 s, livepatch wakes the tasks that delay a transition.
     let deadline = Instant::now() + Duration::from_secs(40);
     while !holds()? {
         if Instant::now() > deadline {

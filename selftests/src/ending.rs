@@ -183,7 +183,8 @@ fn remove_by_force() -> Result<JoinHandle<nix::Result<()>>> {
     Ok(remover)
 }
 
-/// The module is removed by force, and stays; with the livepatch disabled it goes, and its devices are the built-in driver's.
+/// The module is removed by force, but stays. When the livepatch is disabled, the module is removed, and the
+/// built-in driver has its devices.
 fn removed_by_force(alive: &Alive) -> Result<()> {
     let remover = remove_by_force()?;
     let kallsyms = fs::read_to_string("/proc/kallsyms")?;

@@ -53,7 +53,7 @@ pub struct Seen {
     pub stack_received: u32,
 }
 
-/// The module, loaded; goes when dropped.
+/// The loaded module; dropping the value unloads it.
 pub struct Loaded(());
 
 impl Loaded {
@@ -75,7 +75,7 @@ impl Drop for Loaded {
     }
 }
 
-/// Loads the module, runs the test, and unloads the module: what is left of its devices goes with it.
+/// Loads the module, runs the test, and unloads the module, which deletes the devices that are left.
 pub fn with(t: &Ctx, test: impl FnOnce() -> Result<()>) -> Result<()> {
     let module = Loaded::new(t)?;
     let result = test();
@@ -166,7 +166,7 @@ impl Card {
         self.ns.set_link(self.index, &linkinfo(KIND, Some(&data)))
     }
 
-    /// The errno with which a pool and a wakeup are answered from now on; 0 for none.
+    /// The errno that setting up a pool and a wakeup return from now on; 0 for success.
     pub fn fail_with(&self, errno: i32) -> Answer<()> {
         self.set(ERROR, errno as u32)
     }

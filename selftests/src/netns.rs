@@ -33,7 +33,7 @@ pub struct Inner {
 pub struct Ticket(File);
 
 impl Ticket {
-    /// Moves the calling thread into the namespace and answers its handle.
+    /// Moves the calling thread into the namespace, and returns its handle.
     pub fn enter(self) -> Result<Ns> {
         setns(&self.0, CloneFlags::CLONE_NEWNET).context("setns")?;
         Ok(Ns(Rc::new(Inner {
@@ -62,7 +62,7 @@ impl AsFd for Ns {
 }
 
 impl Ns {
-    /// Moves the calling thread into a new namespace and answers its handle.
+    /// Moves the calling thread into a new namespace, and returns its handle.
     pub fn enter_new() -> Result<Self> {
         unshare(CloneFlags::CLONE_NEWNET).context("unshare(CLONE_NEWNET)")?;
         let ns = Ns(Rc::new(Inner {

@@ -84,7 +84,7 @@ impl Suite {
         outcome.map(drop)
     }
 
-    /// Runs tests with the module loaded; answers whether it could be loaded and unloaded.
+    /// Runs tests with the module loaded; returns whether it could be loaded and unloaded.
     fn loaded(&mut self, tests: &[&Test], driver: Driver, settings: &Settings) -> Result<bool> {
         if tests.is_empty() {
             return Ok(true);

@@ -60,7 +60,7 @@ pub fn links_above(prog: &Prog) -> Answer<()> {
         Link::create(prog, LOOPBACK, TCX_INGRESS, place)
     };
     for _ in link(0)?.id..prog.id {
-        // Refused when it has its id already, and so at no cost of a grace period.
+        // Refused if it has an id already; so it does not cost a grace period.
         let _stale = link(u64::MAX).is_err();
     }
     Ok(())

@@ -24,7 +24,7 @@ pub const PEER: u32 = libbpf_sys::BPF_NETKIT_PEER;
 pub const TCX_INGRESS: u32 = libbpf_sys::BPF_TCX_INGRESS;
 pub const TCX_EGRESS: u32 = libbpf_sys::BPF_TCX_EGRESS;
 
-/// libbpf answers a negative errno.
+/// libbpf returns a negative errno.
 fn check(ret: i32) -> Answer<i32> {
     if ret < 0 {
         Err(Errno::from_raw(-ret))

@@ -150,7 +150,7 @@ impl World {
         revision.unwrap_or(1)
     }
 
-    /// For who has done something to the devices himself.
+    /// For a caller that has changed the devices itself.
     pub fn look_again(&mut self) {
         self.known.take();
     }

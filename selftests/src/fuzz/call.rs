@@ -64,7 +64,7 @@ pub enum Word {
     Pointer(Spot),
 }
 
-/// Where the argument lies.
+/// The place of the argument.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Place {
     Whole,
@@ -89,7 +89,7 @@ pub struct Call {
     /// What the revision is of.
     pub device: Device,
     pub hook: u32,
-    /// Where a new link goes.
+    /// The slot for a new link.
     pub slot: usize,
 }
 

@@ -30,7 +30,7 @@ use crate::nl::Netlink;
 use crate::runner;
 use crate::runner::Settings;
 
-/// How often progress is told where no terminal shows it.
+/// How often progress is printed if the output is not a terminal.
 const SILENCE: Duration = Duration::from_secs(30);
 const KMEMLEAK: &str = "/sys/kernel/debug/kmemleak";
 

@@ -49,7 +49,7 @@ impl Wild {
         Ok(Self(socket))
     }
 
-    /// Sends a datagram and tells what came back.
+    /// Sends a datagram and returns the answer.
     pub fn send(&self, datagram: &[u8]) -> String {
         if let Err(error) = self.0.send(datagram, 0) {
             return format!("send: {}", name(&error));

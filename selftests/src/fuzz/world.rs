@@ -88,7 +88,7 @@ struct Sockets {
     route: Wild,
     generic: Wild,
     netdev: Netdev,
-    /// The number of the card's first namespace there, which has none in itself.
+    /// The number of the card's first namespace in its second one. (A namespace has no number for itself.)
     first: Option<i32>,
 }
 

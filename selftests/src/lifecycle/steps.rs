@@ -50,7 +50,7 @@ fn step_fails(t: &Ctx) -> Result<()> {
     built_in_works(t)
 }
 
-/// A copy of the module in which each `name`, as a whole word, has its last letter changed.
+/// A copy of the module in which the last letter of each `name`, as a whole word, is changed.
 fn spoilt(t: &Ctx, name: &str) -> Result<PathBuf> {
     let mut bytes = fs::read(&t.module).with_context(|| t.module.display().to_string())?;
     let word = [name.as_bytes(), b"\0"].concat();

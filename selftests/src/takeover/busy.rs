@@ -114,7 +114,7 @@ fn no_rtnl_for_unloading(t: &Ctx) -> Result<()> {
     )?;
     let mut kmsg = Kmsg::tail()?;
     without_rtnl(&probe, HELD_OVER_A_TRANSITION, || {
-        // Waits for RTNL as long as the module does, and goes on without.
+        // Waits for RTNL as long as the module does, and continues without it.
         module::disable()?;
         incomplete(&mut kmsg, "handed back")
     })?;

@@ -38,7 +38,7 @@ pub struct Operations {
 }
 
 impl Operations {
-    /// Counts an operation; what it answered, if it worked.
+    /// Counts an operation, and returns its result if it succeeded.
     fn count<T, E: Debug>(&self, what: &str, answer: Result<T, E>) -> Option<T> {
         match answer {
             Ok(value) => {

@@ -83,7 +83,7 @@ fn provided_memory_in_each_state(t: &Ctx) -> Result<()> {
     })
 }
 
-/// Each frame of a socket arrives, and each answer, while the device goes to and fro.
+/// Each frame of a socket arrives, and each answer, while the device changes drivers.
 fn exchanges_under_a_socket(t: &Ctx) -> Result<()> {
     module::load(&t.module)?;
     lessor::with(t, || {

@@ -284,7 +284,7 @@ fn namespace_gives_back(t: &Ctx) -> Result<()> {
     })
 }
 
-/// Three lessees, one of them with two queues, and one device that has its queue from elsewhere.
+/// Three devices with leased queues, one of them with two, and one device that leases from another card.
 fn lessees(t: &Ctx, phys: &Card, netdev: &Netdev) -> Result<Ns> {
     let pod = t.ns()?;
     let one = single(&t.host, "one", 3)?;

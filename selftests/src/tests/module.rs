@@ -70,7 +70,7 @@ pub fn module_tests() -> Vec<Test> {
     all
 }
 
-/// The built-in driver serves: a pair comes, takes a program, carries, goes.
+/// The built-in driver works: a pair is created, gets a program, carries traffic, and is deleted.
 pub fn built_in_works(t: &Ctx) -> Result<()> {
     check::that("the module is out", !module::is_loaded())?;
     let duo = t.duo(Spec::l3())?;
@@ -142,7 +142,7 @@ pub fn come_and_go(ns: &Ns) -> Result<()> {
     Ok(ns.del_link(pair.primary)?)
 }
 
-/// Nobody who makes or deletes devices is refused meanwhile.
+/// No creation or deletion of a device is refused in the meantime.
 fn load_while_devices_come_and_go(t: &Ctx) -> Result<()> {
     meanwhile(come_and_go, |rounds| {
         for _ in 0..t.rounds.clamp(2, 5) {

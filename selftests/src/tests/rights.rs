@@ -166,7 +166,7 @@ fn in_child(
         }
         ForkResult::Parent { child } => {
             drop((reporter, tell_ready, go));
-            // A child that could not become what it should says so in its report.
+            // If the child could not change its identity, its report says so.
             let begun = match File::from(ready).read_exact(&mut [0]) {
                 Ok(()) => begin(child.as_raw()),
                 Err(_) => Ok(()),
@@ -324,7 +324,7 @@ fn at_the_peer(told: &mut Report, nl: &Netlink, index: u32, spare: &Prog) {
     told.tell("delete", nl.del_link(index));
 }
 
-/// The answers to [`at_the_peer`]; asking is refused to a guest before anybody looks at the device.
+/// The results of [`at_the_peer`]. For a guest, a query is refused before the device is looked up.
 fn peers_answers(query: &str) -> String {
     let mut text = String::new();
     for what in ["policy", "peer's policy", "scrub"] {
@@ -374,7 +374,7 @@ fn pod_of_a_guest(t: &Ctx) -> Result<()> {
     check::equal("devices left", netkit::devices(&t.host)?.len(), 0)
 }
 
-/// An index means a device of the caller's namespace, whoever has one of that number elsewhere.
+/// An index means a device of the caller's namespace, even if another namespace has a device with this index.
 fn namespaces_of_others(t: &Ctx) -> Result<()> {
     let other = t.ns()?;
     let spec = Spec {
