@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A generator of 64 KiB packets for segmentation offload, which pktgen cannot make.
 //!
-//! UDP with UDP_SEGMENT, its payload spliced from a pipe: the pages themselves go into the
-//! packet, so that no instruction goes into copying. (The transmit ring of a packet socket
-//! would mark them as zero-copy, and then netkit must copy them: another path.)
+//! UDP with UDP_SEGMENT, with the payload spliced from a pipe: the pages themselves become part of the packet, so
+//! nothing is copied. (The transmit ring of a packet socket would mark them as zero-copy, and netkit would have to copy
+//! them: another path.)
 
 use std::net::SocketAddr;
 use std::net::UdpSocket;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! From single runs to figures: the generator's cost subtracted, ratios to C, the spread, and
-//! what a figure is without that which the kernel charges every driver but C's.
+//! From single runs to figures: subtracting the generator, ratios to C, the spread, and figures without the cost that
+//! the kernel adds for every driver except C's.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What is measured of the packet path: one line a scenario.
+//! The scenarios of the packet path, one on each line.
 
 use crate::bed::Mode;
 use crate::bed::Mode::L2;

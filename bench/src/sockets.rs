@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Sockets that talk across whatever lies between two namespaces: both ends and the whole
-//! stack are in the figure, in instructions a transaction.
+//! Sockets that communicate between two namespaces. The figure is in instructions per transaction, and includes both
+//! ends and the whole network stack.
 
 use std::io::Read;
 use std::io::Write;

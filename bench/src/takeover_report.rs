@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What `takeover` measured, as a table: one column a number of pairs. And whether it is what netkit-rs promises.
+//! The results of `takeover` as a table: a column for each number of pairs. Also the check that they are what netkit-rs
+//! promises.
 
 use std::fmt::Write;
 use std::fs;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Compiles BPF programs in C to object files. For build scripts: what goes wrong ends the build with a message, and cargo is
-//! told what the objects are made from.
+//! Compiles BPF programs in C to object files, for build scripts. An error ends the build with a message, and cargo
+//! learns from which files the objects are made.
 
 use std::env;
 use std::fs;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A kernel's source against the list.
+//! Comparing a kernel's source with the list.
 
 use crate::{
     list::{Hash, List, Row, OPEN},

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Source text, in Rust and in C: code and comments kept apart, and C without what makes no difference.
+//! Source text in Rust and in C: separates code from comments, and removes from C what makes no difference.
 
 use sha2::{Digest, Sha256};
 use std::fmt::Write;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A kernel's source: where a C function is defined, and how.
+//! A kernel's source: in which file a C function is defined, and its definition.
 //!
-//! Of some hundred megabytes only the lines that could begin a wanted definition are looked at; the files that have
-//! such lines are parsed.
+//! The source has hundreds of megabytes. Only lines that could begin a wanted definition are searched, and only files
+//! with such lines are parsed.
 
 use crate::text;
 use anyhow::{anyhow, bail, Context, Result};

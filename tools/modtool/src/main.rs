@@ -2,10 +2,10 @@
 
 //! The build steps of the module that Kbuild does not have.
 //!
-//! `layout` turns the BTF of the target kernel into constants that the module asserts its mirrored structs
-//! against. `names` finds the functions that get stable names. `post-link` makes the module's references to
-//! unexported symbols livepatch relocations, and refuses a module that livepatch could not take out again, or
-//! with sections that the loader does not expect.
+//! `layout` turns the BTF of the target kernel into constants, with which the module compares its mirrored structs.
+//! `names` finds the functions that get stable names. `post-link` turns the module's references to unexported symbols
+//! into livepatch relocations. It refuses a module that livepatch could not remove safely, or that has sections which
+//! the loader does not expect.
 
 mod layout;
 mod names;
