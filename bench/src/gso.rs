@@ -29,7 +29,7 @@ const PAYLOAD: usize = 45 * SEGMENT;
 const PAGE: usize = 4096;
 const WARM_UP: u64 = 64;
 const PACKETS: u64 = 8192;
-/// What is sent in all, for those who count at the other end.
+/// The total number of bytes that is sent, for the counter at the other end.
 pub const ALL: u64 = WARM_UP + PACKETS;
 
 /// A peer that nobody is; bed.rs gives it a MAC address on each device.

@@ -43,7 +43,7 @@ impl Probes {
         Ok(probes)
     }
 
-    /// Runs `f`; the holds meanwhile, in the order in which they ended.
+    /// Runs `f`, and returns the holds during that time, in the order in which they ended.
     pub fn during<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<(T, Vec<Hold>)> {
         put("trace", "")?;
         put("events/rtnl/enable", "1")?;

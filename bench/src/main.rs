@@ -87,7 +87,8 @@ enum Part {
     },
     /// Measure how things grow with the number of pairs (in the VM, as root)
     Scale {
-        /// One driver a boot: what another left behind in the kernel's allocators would be in its figures
+        /// One driver per boot: what another driver leaves in the kernel's allocators would change its
+        /// figures
         #[arg(long)]
         driver: Driver,
         /// The file to write the runs to

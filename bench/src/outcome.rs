@@ -59,7 +59,7 @@ fn range(runs: &[f64]) -> f64 {
     largest - smallest
 }
 
-/// The figure that stands for the runs, less the generator's.
+/// The figure of the runs, minus the generator's.
 fn net(sample: &Sample, samples: &[Sample]) -> Result<f64> {
     let own = match sample.unit {
         // Kernel threads that have other work to do as well, and caches to fill, only ever add.

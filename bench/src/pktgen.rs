@@ -99,7 +99,7 @@ fn told_by(device: &str) -> Result<String> {
     fs::read_to_string(&path).context(path)
 }
 
-/// The number behind a word.
+/// The number after a word.
 fn number(text: &str, word: &str) -> Option<u64> {
     let (_, rest) = text.split_once(word)?;
     let rest = rest.trim_start();

@@ -140,7 +140,7 @@ impl Takeover<'_> {
         });
     }
 
-    /// Whole loads and unloads: the clock's time, and the longest hold of RTNL, by whoever.
+    /// Whole loads and unloads: the time of the clock, and the longest hold of RTNL by any task.
     fn loads(&mut self) -> Result<()> {
         let (mut loads, mut unloads, mut longest) = (Vec::new(), Vec::new(), 0.0f64);
         for _ in 0..LOADS {

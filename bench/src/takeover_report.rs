@@ -25,7 +25,7 @@ use crate::takeover::SIZES;
 /// The longest that RTNL may be held, in milliseconds.
 pub const LIMIT: f64 = 5.0;
 
-/// What is measured, its title, and the digits behind the point.
+/// The measured value, its title, and the number of decimals.
 const ROWS: [(&str, &str, usize); 13] = [
     ("take-over", "take over, instructions", 0),
     ("hand-back", "hand back, instructions", 0),

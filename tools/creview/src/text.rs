@@ -153,7 +153,7 @@ pub fn normalised(source: &str) -> String {
     text
 }
 
-/// What stands on the list for a text: 12 hexadecimal digits of its SHA-256.
+/// The hash of a text in the list: 12 hexadecimal digits of its SHA-256.
 pub fn hash(text: &str) -> String {
     let mut digits = String::new();
     for byte in &Sha256::digest(text.as_bytes())[..6] {

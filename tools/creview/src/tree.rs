@@ -30,7 +30,7 @@ pub const PLACES: [&str; 12] = [
     "arch/x86/net",
 ];
 
-/// A definition, as it stands in its file.
+/// A definition, as it is in its file.
 pub struct Definition {
     pub name: String,
     pub text: String,
@@ -43,11 +43,11 @@ pub struct Definition {
 /// The definitions of a name: all of its files, each with all definitions (one for each side of an `#ifdef`).
 pub type Found = BTreeMap<String, Vec<Definition>>;
 
-/// What stands for a name in a kernel's source.
+/// The meaning of a name in a kernel's source.
 pub struct Body {
     /// The files with its definitions, separated by commas.
     pub files: String,
-    /// The definitions, one behind the other.
+    /// The definitions, joined.
     pub text: String,
     /// Other files that could have been meant as well.
     pub others: Vec<String>,

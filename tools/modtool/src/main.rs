@@ -35,7 +35,7 @@ enum Command {
         #[arg(long)]
         out: PathBuf,
     },
-    /// Write what objcopy renames so that the functions that C calls have stable names.
+    /// Write the list of renames for objcopy, so that the functions that C calls have stable names.
     Names {
         /// The wanted names, lines of `FILE CALLBACK NAME`.
         #[arg(long)]
@@ -46,12 +46,12 @@ enum Command {
         /// The object file.
         object: PathBuf,
     },
-    /// Give the listed symbols of a linked module livepatch relocations.
+    /// Turn the references of a linked module to the listed symbols into livepatch relocations.
     PostLink {
         /// The names that may be resolved by livepatch, one a line.
         #[arg(long)]
         symbols: PathBuf,
-        /// The kernel's Module.symvers: every other undefined symbol must stand there.
+        /// The kernel's Module.symvers: it must have every other undefined symbol.
         #[arg(long)]
         symvers: PathBuf,
         /// The module to write.

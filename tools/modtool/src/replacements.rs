@@ -103,7 +103,7 @@ fn targets(elf: &object::File<'_>, section: &Section<'_, '_>) -> Result<BTreeMap
         };
         let symbol = elf.symbol_by_index(index)?;
         let target = match symbol.section_index() {
-            // What a displacement is relative to, the next instruction, lies 4 bytes behind it.
+            // A displacement is relative to the next instruction, which is 4 bytes after it.
             Some(section) => {
                 let distance = relocation.addend() + if relocation.size() == 32 { 4 } else { 0 };
                 Target::Here(section, symbol.address().wrapping_add_signed(distance))
