@@ -40,9 +40,9 @@ copy_keys() {
 # What else apt may take kernels from, besides the suite itself.
 more_of() { if [ "$1" = sid ]; then echo experimental; else echo "$1-backports"; fi; }
 
-# make_root_folder ROOT SUITE PACKAGES
+# make_root_folder ROOT SUITE PACKAGES [DPKG-OPTIONS]: DPKG-OPTIONS, a line each, stand in the place of dpkg_options.
 make_root_folder() {
-    local part=$1.part suite=$2 packages=$3 mirror options=() line
+    local part=$1.part suite=$2 packages=$3 dpkg=${4:-$(dpkg_options)} mirror options=() line
     # A user's subuids own files within it, so removing it needs the namespace too.
     "${private[@]}" rm -rf --one-file-system "$part"
     rm -rf "$part"
@@ -58,7 +58,7 @@ make_root_folder() {
     "${private[@]}" "${mmdebstrap[@]}" --verbose --mode=root --variant=minbase --skip=cleanup/reproducible --format=directory \
         --keyring="$cache/keys" \
         "${options[@]}" --aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Retries "3"' \
-        --setup-hook='mkdir -p "$1/etc/dpkg/dpkg.cfg.d" && echo "'"$(dpkg_options)"'" >"$1/etc/dpkg/dpkg.cfg.d/netkit-rs"' \
+        --setup-hook='mkdir -p "$1/etc/dpkg/dpkg.cfg.d" && echo "'"$dpkg"'" >"$1/etc/dpkg/dpkg.cfg.d/netkit-rs"' \
         --setup-hook='sed -n "/^deb .* '"$suite"' /{s/ '"$suite"' / '"$(more_of "$suite")"' /p;q}" "$1/etc/apt/sources.list" >"$1/etc/apt/sources.list.d/more.list"; test -s "$1/etc/apt/sources.list.d/more.list"' \
         --include="$packages" \
         --customize-hook='mkdir -p "$1'"$inside_checkout"'" "$1'"$inside_cache"'"' \
