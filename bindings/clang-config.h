@@ -8,7 +8,7 @@
 
 /*
  * Per-CPU variables by gcc's named address spaces: in an inline assembly's
- * memory operand clang drops the segment, and the access goes astray. Kconfig
+ * memory operand clang drops the segment, and the access uses a wrong address. Kconfig
  * never sets these for clang, whose code names the segment in the assembly.
  */
 #undef CONFIG_CC_HAS_NAMED_AS

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Compiles the demo's BPF programs to target/demo, where demo/run finds them.
+//! Compiles the demo's BPF programs to target/demo, where demo/run looks for them.
 
 fn main() {
     let objects = bpf_objects::compile_to_target("../demo", "demo");

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The C side, as bindgen wrote it down from `bindings/bindings.h`.
+//! The declarations of C that bindgen made from `bindings/bindings.h`.
 //!
-//! The wrappers (`net`, `bpf`, `klp`) use it, and `builtin`. The driver takes nothing but numbers from it, in two files: those of its
-//! user-space interface (`netkit/uapi.rs`), and the layout of `struct netkit` (`netkit/mod.rs`). The types are the kernel's own, read
-//! from the headers; that they agree with the running kernel is asserted in [`layout`].
+//! The wrappers (`net`, `bpf`, `klp`) and `builtin` use them. The driver uses only numbers, in two files: those of its
+//! user-space interface (`netkit/uapi.rs`), and the layout of `struct netkit` (`netkit/mod.rs`). The types come from
+//! the kernel's headers; [`layout`] asserts that they agree with the running kernel.
 
 #![allow(
     clippy::all,
@@ -41,8 +41,8 @@ include!(concat!(env!("NETKIT_RS_GENERATED"), "/bindings.rs"));
 
 /// Struct layouts from the BTF of the kernel that this module is built for.
 ///
-/// The `mirror` lines of `bindings/layouts` become constants, the `struct` lines assertions on what bindgen
-/// made of the headers.
+/// The `mirror` lines of `bindings/layouts` become constants. The `struct` lines become assertions about the types that
+/// bindgen made from the headers.
 pub mod layout {
     use core::mem::{offset_of, size_of};
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The built-in netkit driver: its tables, its functions, and the promise that the Rust driver fits them.
+//! The built-in netkit driver: its tables, its functions, and the claim that the Rust driver fits them.
 //!
-//! This is the driver's `unsafe`: what it claims to the wrappers, which know no driver by name.
+//! The driver's `unsafe` is here: what it claims to the wrappers, which know no driver by name.
 //!
 //! C source: drivers/net/netkit.c
 
@@ -27,9 +27,9 @@ use crate::{
 };
 use pin_init::Zeroable;
 
-/// Which driver has the devices, the Rust one or the built-in one.
+/// Which driver serves the devices, the Rust driver or the built-in driver.
 ///
-/// SAFETY: The only one for `Netkit`, and what `takeover()` below returns.
+/// SAFETY: This is the only value for `Netkit`, and `takeover()` below returns it.
 pub(crate) static TAKEOVER: Takeover<Netkit> = unsafe { Takeover::new() };
 
 // SAFETY: Zero is valid for each field: `RcuDevice`, `Active` and `Bundle` are `Zeroable`, and an `Atomic` of `u32` or `bool` has the
@@ -70,9 +70,9 @@ unsafe impl BuiltIn for Netkit {
     }
 }
 
-// SAFETY: `takeover()` returns one static. What points at a netkit device are the links in its bundle, leases, and its peer: netkit.c has
-// nothing else to undo in `netkit_uninit()` and `netkit_del_link()`. None of the four functions named in the
-// trait's requirement sleeps: see src/netkit/device.rs and pair.rs.
+// SAFETY: `takeover()` always returns the same static. The links in its bundle, leases, and its peer point at a netkit
+// device: netkit.c has nothing else to undo in `netkit_uninit()` and `netkit_del_link()`. The four functions named in
+// the trait's requirement do not sleep: see src/netkit/device.rs and pair.rs.
 unsafe impl StandIn for Netkit {
     fn takeover() -> &'static Takeover<Self> {
         &TAKEOVER
@@ -101,12 +101,12 @@ unsafe impl BuiltInLinks for Netkit {
     }
 }
 
-/// The functions of the built-in driver that the rest of the kernel calls by name, through its link operations, its notifier,
-/// or a device that the module has given up.
+/// The functions of the built-in driver that the rest of the kernel calls by name, through the link operations, through
+/// the notifier, or for a device that the module has handed back.
 pub(crate) static PATCH: klp::Patch<12> =
     klp::Patch::new(klp::Func::table(&[&SYSCALL, &LINK_LOPS, &NOTIFIER, &XSK]));
 
-/// What kernel/bpf/syscall.c calls.
+/// The functions that kernel/bpf/syscall.c calls.
 const SYSCALL: [klp::Func; 4] = {
     type Ours = SyscallAdapter<Netkit>;
     // SAFETY: Each function has the signature of the one of the same name in include/net/netkit.h, which `bpf_prog_attach()`,
@@ -121,7 +121,7 @@ const SYSCALL: [klp::Func; 4] = {
     }
 };
 
-/// What is behind `netkit_link_lops`. All six: gcc may have inlined one into another.
+/// The functions of `netkit_link_lops`. All six: gcc may have inlined one of them into another.
 const LINK_LOPS: [klp::Func; 6] = {
     type Ours = LinkAdapter<Netkit>;
     // SAFETY: Each function has the signature of the member of `struct bpf_link_ops` that it replaces in
@@ -138,11 +138,11 @@ const LINK_LOPS: [klp::Func; 6] = {
     }
 };
 
-/// `netkit_notifier()`, which the kernel calls for every event about a network device since it booted. So the module
-/// registers no notifier of its own, and waits for nobody who is busy with namespaces (`pernet_ops_rwsem`).
+/// `netkit_notifier()`, which the kernel calls for every event about a network device. So the module registers no
+/// notifier of its own, and never waits for `pernet_ops_rwsem`, which is held while namespaces are created and deleted.
 ///
-/// SAFETY: `netkit_netdev_notifier` calls `netkit_notifier()`, under RTNL, with what a `notifier_call` of the chain
-/// `netdev_chain` gets; the replacement is such a function.
+/// SAFETY: `netkit_netdev_notifier` calls `netkit_notifier()`, under RTNL, with the arguments of a `notifier_call` of
+/// the chain `netdev_chain`; the replacement is such a function.
 const NOTIFIER: [klp::Func; 1] = unsafe {
     [klp::Func::new(
         c"netkit_notifier",
@@ -150,11 +150,12 @@ const NOTIFIER: [klp::Func; 1] = unsafe {
     )]
 };
 
-/// `netkit_xsk()`. A device has the built-in driver's tables when its `ndo_uninit` is over; the buffers of a socket that was just
-/// closed are taken off it later, in the background (`xp_disable_drv_zc()`), and the kernel warns about C's answer.
+/// `netkit_xsk()`. After `ndo_uninit`, a device has the built-in driver's tables. The buffers of a socket that was just
+/// closed are taken off the device later, in the background (`xp_disable_drv_zc()`), and the kernel would warn about
+/// the return value of C's function.
 ///
-/// SAFETY: `netkit_xsk()` is the `ndo_bpf` of `netkit_netdev_ops`, and called by that alone; the replacement is an `ndo_bpf` for the
-/// same devices.
+/// SAFETY: `netkit_xsk()` is the `ndo_bpf` of `netkit_netdev_ops`, and is called only through this table; the
+/// replacement is an `ndo_bpf` for the same devices.
 const XSK: [klp::Func; 1] = unsafe {
     [klp::Func::new(
         c"netkit_xsk",

@@ -2,8 +2,8 @@
 
 //! netkit, the BPF-programmable network device, in Rust.
 //!
-//! While the module is loaded, it has the devices of the kernel's built-in driver, and makes the new ones. What a netkit
-//! device does is told in [`netkit`], which has no `unsafe` code; what that rests on, in [`net`], [`bpf`] and [`klp`].
+//! While the module is loaded, it serves the devices of the kernel's built-in driver, and makes the new ones.
+//! [`netkit`] is the driver, and has no `unsafe` code. [`net`], [`bpf`] and [`klp`] are the wrappers that it uses.
 //!
 //! C source: drivers/net/netkit.c
 
@@ -19,8 +19,8 @@ mod warn;
 
 use kernel::prelude::*;
 
-/// First the BPF system call is routed here, for one task after the other; then, while all of them work on, the devices
-/// are taken over. Unloading goes the same way back.
+/// Loading first replaces functions of the built-in driver by livepatch, for one task after the other. When all tasks
+/// have switched, the module takes the devices over. Unloading is the reverse.
 type NetkitRs = klp::Live<netkit::Module>;
 
 module! {

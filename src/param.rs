@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Module parameters that are computed when they are read, and that do something when they are written.
+//! Module parameters that compute their value when they are read, and act when they are written.
 //!
-//! The `module!` macro of 7.3 has none that show in sysfs.
+//! The parameters that the `module!` macro of 7.3 makes are not visible in sysfs.
 //!
 //! C header: [`include/linux/moduleparam.h`](srctree/include/linux/moduleparam.h)
 
@@ -23,13 +23,13 @@ use kernel::{
 
 /// A file under /sys/module/NAME/parameters.
 ///
-/// Both functions run in process context, and may sleep; `kernel_param_lock()` keeps readers and writers of this module's
-/// parameters apart.
+/// Both functions run in process context, and may sleep. `kernel_param_lock()` excludes other readers and writers of
+/// this module's parameters.
 pub(crate) trait Parameter: 'static {
-    /// What a reader gets.
+    /// The value that a reader gets.
     fn show() -> impl fmt::Display;
 
-    /// What a writer wants, with white space at its ends taken away. Also called for `insmod MODULE NAME=TEXT`.
+    /// Stores the text of a writer, without the white space at its ends. Also called for `insmod MODULE NAME=TEXT`.
     fn store(text: &[u8]) -> Result;
 }
 
@@ -100,7 +100,7 @@ pub(crate) const fn bytes<const N: usize>(text: &str) -> [u8; N] {
     bytes
 }
 
-/// Declares the module's parameters, each with what `modinfo` says about it: `NAME: TYPE, PERMISSIONS, "TEXT";`.
+/// Declares the module's parameters, each with the text that `modinfo` shows: `NAME: TYPE, PERMISSIONS, "TEXT";`.
 macro_rules! module_parameters {
     ($($name:ident: $type:ty, $perm:expr, $text:literal;)*) => {$(
         const _: () = {

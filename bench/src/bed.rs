@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The devices of a scenario: a pair b0-b1 whose b1 is in the same or in another
-//! namespace, and beside b1 a dummy, out0, to redirect to.
+//! The devices of a scenario: a pair b0-b1 whose b1 is in the same namespace or in another one, and in b1's namespace a
+//! dummy, out0, as a target of redirects.
 //!
-//! The generator sends on b0, as a pod does on its end; a netkit program is attached to
-//! that end, a veth has it where it has the same effect, on b1's ingress (tcx).
+//! The generator sends on b0, as a pod does. A netkit program is attached to b0. For veth, the program is attached
+//! where it has the same effect, on b1's ingress (tcx).
 
 use std::io::Write;
 use std::os::fd::AsRawFd;

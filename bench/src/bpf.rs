@@ -48,7 +48,7 @@ impl Prog {
         Ok(program.fd()?.as_fd())
     }
 
-    /// Puts the program behind those that are attached already.
+    /// Attaches the program after those that are attached already.
     pub fn attach(&self, ifindex: u32, hook: u32) -> Result<()> {
         let opts = libbpf_sys::bpf_prog_attach_opts {
             sz: size_of::<libbpf_sys::bpf_prog_attach_opts>() as _,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Counts instructions of the control path, where much of the time is waiting.
+//! Counts instructions of the control path, which waits for much of the time.
 //!
-//! /proc/schedstat knows how long the CPU ran tasks, kernel threads included, idle time
-//! excluded; with a clock that counts instructions that is their number.
+//! /proc/schedstat shows how long the CPU ran tasks, including kernel threads and without idle time. With a clock that
+//! counts instructions, this is the number of instructions.
 
 use std::fs;
 use std::thread;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Sockets across the path that Cilium lays: a client outside, the host, a pod.
+//! Sockets across the path of packets with Cilium: a client outside, the host, a pod.
 //!
 //! ```text
 //! client's namespace        host                         pod's namespace
@@ -9,9 +9,9 @@
 //!                                                                veth: tcx ingress of lxc0
 //! ```
 //!
-//! The two programs (bpf/bench.c) do what Cilium's do at their ends, and nothing before it. The host forwards
-//! nothing by itself: what arrives has been through the programs. netkit is in its default mode, L3, as Cilium has
-//! it. The network card is a veth pair for every driver.
+//! The two programs (bpf/bench.c) redirect as Cilium's programs do, and do nothing else. The host does not forward
+//! packets itself: all packets that arrive were redirected by the programs. netkit is in its default mode, L3, which
+//! Cilium uses. The network card is a veth pair for every driver.
 
 use std::os::fd::AsRawFd;
 use std::process;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Measures what the users see: sockets that talk across the pair, without any program.
+//! Measures what users see: sockets that communicate across the pair, without programs.
 
 use anyhow::Result;
 

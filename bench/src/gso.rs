@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A generator of 64 KiB packets for segmentation offload, which pktgen cannot make.
 //!
-//! UDP with UDP_SEGMENT, its payload spliced from a pipe: the pages themselves go into the
-//! packet, so that no instruction goes into copying. (The transmit ring of a packet socket
-//! would mark them as zero-copy, and then netkit must copy them: another path.)
+//! UDP with UDP_SEGMENT, with the payload spliced from a pipe: the pages themselves become part of the packet, so
+//! nothing is copied. (The transmit ring of a packet socket would mark them as zero-copy, and netkit would have to copy
+//! them: another path.)
 
 use std::net::SocketAddr;
 use std::net::UdpSocket;
@@ -29,7 +29,7 @@ const PAYLOAD: usize = 45 * SEGMENT;
 const PAGE: usize = 4096;
 const WARM_UP: u64 = 64;
 const PACKETS: u64 = 8192;
-/// What is sent in all, for those who count at the other end.
+/// The total number of bytes that is sent, for the counter at the other end.
 pub const ALL: u64 = WARM_UP + PACKETS;
 
 /// A peer that nobody is; bed.rs gives it a MAC address on each device.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! How long RTNL is held, seen from outside of the module: probes of tracefs on the functions that take and release RTNL.
+//! How long RTNL is held, measured from outside of the module by tracefs probes on the functions that take and release
+//! RTNL.
 //!
 //! A hold lasts from the return of `rtnl_trylock()` (with success) or `rtnl_lock()` to the return of `__rtnl_unlock()`,
-//! by which `rtnl_unlock()` releases the mutex. What the probes themselves cost in between is not subtracted.
+//! with which `rtnl_unlock()` releases the mutex. The cost of the probes themselves is not subtracted.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -42,7 +43,7 @@ impl Probes {
         Ok(probes)
     }
 
-    /// Runs `f`; the holds meanwhile, in the order in which they ended.
+    /// Runs `f`, and returns the holds during that time, in the order in which they ended.
     pub fn during<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<(T, Vec<Hold>)> {
         put("trace", "")?;
         put("events/rtnl/enable", "1")?;

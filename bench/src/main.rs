@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! netkit-bench: what a packet and an operation cost on the C netkit, on netkit_rs and on veth.
 //!
-//! `guest` runs as root in a VM whose clock counts instructions (scripts/vm --icount) and writes every run
-//! down; `report` makes the table, results.json and the plots of that. `make bench` does both. `scale` and `takeover`
-//! measure beside many pairs (`make bench-scale`, `make bench-takeover`).
+//! `guest` runs as root in a VM whose clock counts instructions (scripts/vm --icount), and records every run. `report`
+//! makes the table, results.json and the plots from these records. `make bench` does both. `scale` and `takeover`
+//! measure with many pairs (`make bench-scale`, `make bench-takeover`).
 
 mod bed;
 mod bpf;
@@ -87,7 +87,8 @@ enum Part {
     },
     /// Measure how things grow with the number of pairs (in the VM, as root)
     Scale {
-        /// One driver a boot: what another left behind in the kernel's allocators would be in its figures
+        /// One driver per boot: what another driver leaves in the kernel's allocators would change its
+        /// figures
         #[arg(long)]
         driver: Driver,
         /// The file to write the runs to

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Loads and unloads netkit_rs.ko, and tells how long that took.
+//! Loads and unloads netkit_rs.ko, and measures how long this takes.
 //!
-//! Loaded means that the livepatch transition has ended; unloaded means that the patch
-//! is disabled, its sysfs folder gone, and the module out of the kernel.
+//! Loaded means that the livepatch transition has ended. Unloaded means that the patch is disabled, its sysfs folder is
+//! removed, and the module is no longer in the kernel.
 
 use std::fs;
 use std::fs::File;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The far namespace, and what the devices of a namespace have counted.
+//! The far namespace, and the counters of the devices of a namespace.
 
 use std::fs;
 use std::fs::File;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! As much rtnetlink as it takes to create, delete and dump pairs without starting `ip`,
-//! whose own start would be most of what is measured.
+//! A minimal rtnetlink client that creates, deletes and dumps pairs. Starting `ip` would cost more than the operation
+//! to be measured.
 
 use std::os::fd::AsRawFd;
 

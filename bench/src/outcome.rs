@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! From single runs to figures: the generator's cost subtracted, ratios to C, the spread, and
-//! what a figure is without that which the kernel charges every driver but C's.
+//! From single runs to figures: subtracting the generator, ratios to C, the spread, and figures without the cost that
+//! the kernel adds for every driver except C's.
 
 use std::collections::BTreeMap;
 
@@ -59,7 +59,7 @@ fn range(runs: &[f64]) -> f64 {
     largest - smallest
 }
 
-/// The figure that stands for the runs, less the generator's.
+/// The figure of the runs, minus the generator's.
 fn net(sample: &Sample, samples: &[Sample]) -> Result<f64> {
     let own = match sample.unit {
         // Kernel threads that have other work to do as well, and caches to fill, only ever add.

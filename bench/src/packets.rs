@@ -57,7 +57,7 @@ fn sample(scenario: String, driver: Driver, generator: Option<Generator>, runs: 
     sample
 }
 
-/// The device that stands for the host's network card.
+/// The device that replaces the host's network card.
 pub fn add_host_device() -> Result<()> {
     let address = bed::gso_address(HOST);
     bed::ip(&format!(

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! pktgen, the kernel's packet generator, for a while on one device.
+//! pktgen, the kernel's packet generator, for a time on one device.
 //!
-//! It runs until it is told to stop, not for a number of packets: a packet that the
-//! driver drops counts as an error and would never end such a run. `!SHARED` makes
-//! every packet a new one.
+//! It runs until it is stopped, and not for a number of packets: a packet that the driver drops counts as an error, so
+//! such a run would never end. With `!SHARED`, every packet is a new one.
 
 use std::fs;
 use std::thread;
@@ -100,7 +99,7 @@ fn told_by(device: &str) -> Result<String> {
     fs::read_to_string(&path).context(path)
 }
 
-/// The number behind a word.
+/// The number after a word.
 fn number(text: &str, word: &str) -> Option<u64> {
     let (_, rest) = text.split_once(word)?;
     let rest = rest.trim_start();

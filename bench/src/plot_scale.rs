@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Charts over the number of pairs, and the plot of how operations grow with it: one small chart an operation.
+//! Charts by the number of pairs, and the plot of how the cost of operations grows: one small chart for each operation.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the guest hands to the host: every single run, nothing subtracted yet.
+//! The data that the guest gives to the host: every single run, with nothing subtracted.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What is shown of the figures: the table, results.json, the document.
+//! The output of the figures: the table, results.json, the document.
 
 use std::fmt::Write;
 use std::fs;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Measures how operations grow with the number of pairs, and what a pair takes of memory.
+//! Measures how the cost of operations grows with the number of pairs, and how much memory a pair takes.
 //!
-//! The pairs are down and have nothing to do; each operation is measured beside so many of
-//! them. A figure of `dump` is for one device of the dump.
+//! The pairs are down and idle. Each operation is measured for each number of pairs. A figure of `dump` is for one
+//! device of the dump.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What `scale` measured, as a table: one row an operation and driver, one column a number of pairs.
+//! The results of `scale` as a table: a row for each operation and driver, a column for each number of pairs.
 
 use std::fmt::Write;
 use std::fs;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What is measured of the packet path: one line a scenario.
+//! The scenarios of the packet path, one on each line.
 
 use crate::bed::Mode;
 use crate::bed::Mode::L2;
@@ -25,7 +25,7 @@ impl Generator {
         Generator::Gso,
     ];
 
-    /// The scenario of the dummy device that tells the generator's own cost.
+    /// The scenario of the dummy device that measures the generator's own cost.
     pub fn name(self) -> String {
         match self {
             Generator::Transmit(size) => format!("generator/transmit-{size}"),
@@ -40,7 +40,7 @@ impl Generator {
 pub enum End {
     /// Received by b1.
     Delivered,
-    /// Dropped: netkit tells the sender so.
+    /// Dropped: netkit returns this to the sender.
     Dropped,
     /// Sent out of out0.
     Out,
@@ -97,7 +97,7 @@ fn forward(mode: Mode, far: bool, generator: Generator) -> Scenario {
     }
 }
 
-/// All of them; those with the same pair stand together.
+/// All scenarios; those with the same pair are next to each other.
 pub fn all() -> Vec<Scenario> {
     let small = Generator::Transmit(64);
     let large = Generator::Transmit(1500);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Sockets that talk across whatever lies between two namespaces: both ends and the whole
-//! stack are in the figure, in instructions a transaction.
+//! Sockets that communicate between two namespaces. The figure is in instructions per transaction, and includes both
+//! ends and the whole network stack.
 
 use std::io::Read;
 use std::io::Write;
@@ -28,7 +28,7 @@ const PIECE: usize = 64 << 10;
 const PIECES: usize = 16;
 const STREAMS: u32 = 30;
 
-/// Who talks to whom.
+/// Which side communicates with which.
 pub struct Ends<'a> {
     pub client: &'a Ns,
     pub server: &'a Ns,
@@ -44,7 +44,7 @@ fn runs(count: u32, mut operation: impl FnMut() -> Result<()>) -> Result<Vec<f64
     (0..RUNS).map(run).collect()
 }
 
-/// The server's side of a transaction: takes `request` bytes, answers with one.
+/// The server's side of a transaction: reads `request` bytes, and answers with one byte.
 fn serve(mut stream: TcpStream, request: usize) -> Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = vec![0; request];

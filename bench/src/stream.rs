@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Count {
     pub sent: u64,
     pub received: u64,
-    /// Those that were not the next that the receiver expected: late, twice there, or behind a gap.
+    /// Datagrams that the receiver did not expect next: late, duplicate, or after a gap.
     pub out_of_order: u64,
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Measures what it takes to take over the devices of the built-in driver, and to hand them back.
+//! Measures the cost of taking over the devices of the built-in driver, and of handing them back.
 //!
 //! The pairs are those of a node: one end on the host, the other in a namespace; one in ten is up. The built-in driver
 //! makes them. The first pair has traffic in the last part of the measurement.
@@ -140,7 +140,7 @@ impl Takeover<'_> {
         });
     }
 
-    /// Whole loads and unloads: the clock's time, and the longest hold of RTNL, by whoever.
+    /// Whole loads and unloads: the time of the clock, and the longest hold of RTNL by any task.
     fn loads(&mut self) -> Result<()> {
         let (mut loads, mut unloads, mut longest) = (Vec::new(), Vec::new(), 0.0f64);
         for _ in 0..LOADS {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What `takeover` measured, as a table: one column a number of pairs. And whether it is what netkit-rs promises.
+//! The results of `takeover` as a table: a column for each number of pairs. Also the check that they are what netkit-rs
+//! promises.
 
 use std::fmt::Write;
 use std::fs;
@@ -24,7 +25,7 @@ use crate::takeover::SIZES;
 /// The longest that RTNL may be held, in milliseconds.
 pub const LIMIT: f64 = 5.0;
 
-/// What is measured, its title, and the digits behind the point.
+/// The measured value, its title, and the number of decimals.
 const ROWS: [(&str, &str, usize); 13] = [
     ("take-over", "take over, instructions", 0),
     ("hand-back", "hand back, instructions", 0),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Writes the manual pages and the shell completions (`make docs`): `docs FOLDER`, which gets man8/ and completions/.
 //!
-//! Commands and options are those of `netkit_rs::args`. What is not an option is written here: exit statuses, JSON, examples.
+//! Commands and options come from `netkit_rs::args`. The other sections are written here: exit statuses, JSON, examples.
 
 use std::env;
 use std::error::Error;
@@ -96,25 +96,25 @@ fn statuses(roff: &mut Roff) {
     list(
         roff,
         &[
-            ("0", "It is done."),
-            ("1", "It failed for a reason that is none of the others; the message tells."),
-            ("2", "The arguments are wrong, or do not go together."),
-            ("3", "It takes root, or the kernel does not allow it to anybody (lockdown, signatures, kernel.modules_disabled)."),
+            ("0", "Success."),
+            ("1", "Any other failure; the message says which."),
+            ("2", "The arguments are wrong, or contradict each other."),
+            ("3", "The command needs root, or the kernel allows the operation to nobody (lockdown, signatures, kernel.modules_disabled)."),
             (
                 "4",
-                "Something is not there: a device, a program, a link, a pin, a file, a namespace, the module, netkit itself.",
+                "Something does not exist: a device, a program, a link, a pin, a file, a namespace, the module, netkit itself.",
             ),
             (
                 "5",
-                "Something is in the way: a module that is loaded already, a module for another kernel, a pin that exists, a revision \
-                 that has passed, a peer that was named instead of its primary, a program of another type, another livepatch in \
-                 transition.",
+                "A conflict: the module is loaded already or is built for another kernel, the pin exists already, the revision is \
+                 not the expected one, the peer was named instead of its primary, the program has another type, another livepatch \
+                 is in transition.",
             ),
             (
                 "6",
-                "It has begun and is not finished in time: some tasks have not switched to the other driver, or the kernel's locks \
-                 of network devices (RTNL) were busy for 10 seconds. All devices work. The same command continues it; where the message \
-                 names another command, use that.",
+                "The operation has begun, but did not finish in time: some tasks have not switched to the other driver, or the \
+                 kernel's locks of network devices (RTNL) were busy for 10 seconds. All devices work. Run the same command again to \
+                 continue, or the command that the message names.",
             ),
         ],
     );
@@ -122,20 +122,20 @@ fn statuses(roff: &mut Roff) {
 
 fn json(roff: &mut Roff) {
     roff.control("SH", ["JSON"]);
-    roff.text([roman("With "), bold("--json"), roman(" every command prints one object. Keys keep their meaning; new ones may come. A failure is { \"error\": { \"kind\", \"message\" } }, where kind is one of failed, usage, permission, absent, conflict, timeout, for the exit statuses 1 to 6; a command line that cannot be read is told of in words only.")]);
+    roff.text([roman("With "), bold("--json"), roman(" every command prints one object. Keys keep their meaning; new keys may be added. A failure is { \"error\": { \"kind\", \"message\" } }, where kind is one of failed, usage, permission, absent, conflict, timeout, for the exit statuses 1 to 6. If the command line itself is wrong, there is only a message, and no JSON.")]);
     list(
         roff,
         &[
             (
                 "load",
                 "driver, module (the file; null if the module was in the kernel already, and this command completed the load), \
-                 devices_taken_over (how many devices the Rust driver serves now, in all network namespaces; null for a module that \
-                 does not tell)",
+                 devices_taken_over (how many devices the Rust driver serves now, in all network namespaces; null for an old build \
+                 of the module, which does not count)",
             ),
             (
                 "unload",
-                "driver, devices_handed_back (how many devices this command handed back, in all network namespaces; null for a module \
-                 that does not tell), devices_removed (always 0: no device is removed)",
+                "driver, devices_handed_back (how many devices this command handed back, in all network namespaces; null for an old \
+                 build of the module, which does not count), devices_removed (always 0: no device is removed)",
             ),
             (
                 "reload",
@@ -144,20 +144,20 @@ fn json(roff: &mut Roff) {
             ),
             (
                 "status",
-                "driver (c, rust, none; c as well, if the module serves no device because 0 was written to its parameter takeover; \
-                 loading, unloading, disabled: the module is in the kernel, and its livepatch is not yet, no longer or not enabled; the \
-                 built-in driver serves the devices), module (null, or version, srcversion, build_id, references), takeover (null \
+                "driver (c, rust, none; also c if 0 was written to the module's parameter takeover, so that the module serves no \
+                 device; loading, unloading, disabled: the module is in the kernel, but its livepatch is not yet, no longer or not \
+                 enabled, and the built-in driver serves the devices), module (null, or version, srcversion, build_id, references), takeover (null \
                  without the module; on: the Rust driver serves all devices; off: the built-in driver serves all devices; incomplete: \
-                 some are still served by the other driver, because locks were busy), devices_by_driver (rust and c: how many devices \
+                 the other driver still serves some devices, because locks were busy), devices_by_driver (rust and c: how many devices \
                  each driver serves, in all network namespaces; null if unknown, as c is for a user who is not root), waiting_for (an \
                  array of tid and name: the tasks that a transition waits for), devices (an array)",
             ),
             (
                 "status, a device",
-                "namespace (inode, current, and name, pid, path: null where there is none), ifindex, name, role (primary, peer), \
+                "namespace (inode; current; name, pid and path, each of which may be null), ifindex, name, role (primary, peer), \
                  pairing (pair, single), mode (l2, l3), policy and peer_policy (forward, blackhole), peer (null, or ifindex and \
-                 netnsid, which is null in the same namespace), programs (null for what has none, and for who is not root; \
-                 else primary and peer)",
+                 netnsid, which is null in the same namespace), programs (null for a device without programs of its own, and for \
+                 a user who is not root; otherwise primary and peer)",
             ),
             (
                 "status, a side",
@@ -167,7 +167,7 @@ fn json(roff: &mut Roff) {
                 "attach",
                 "device, side, program (id, name, tag), link (null, or id and pin), revision (after the change)",
             ),
-            ("replace", "old (the id of the program before), program, link"),
+            ("replace", "old (the id of the replaced program), program, link"),
             ("detach", "program (its id), link (null, or its id), unpinned (null, or the path), pins_left"),
         ],
     );
@@ -190,21 +190,21 @@ fn examples(roff: &mut Roff) {
             ("netkit-rs status --all", "Shows the netkit devices of all network namespaces, with their programs."),
             (
                 "netkit-rs attach filter.bpf.o --dev nk0 --peer --pin /sys/fs/bpf/filter",
-                "Attaches the only program of an object file to what the pod behind nk0 sends.",
+                "Attaches the only program of an object file to the packets that the pod behind nk0 sends.",
             ),
             (
                 "netkit-rs attach count.bpf.o -p count --dev nk0 --peer --before link:7 --revision 3",
-                "Attaches one of several programs, without a link, in front of another one, if nobody has changed anything since the \
-                 revision was 3.",
+                "Attaches one of several programs, without a link, before the program of link 7, if nobody has changed anything \
+                 since revision 3.",
             ),
             (
                 "netkit-rs replace /sys/fs/bpf/filter new.bpf.o",
-                "Puts another program behind the pinned link, at once.",
+                "Replaces the program of the pinned link, in one step.",
             ),
-            ("netkit-rs detach /sys/fs/bpf/filter", "Takes it off, and removes the pin."),
+            ("netkit-rs detach /sys/fs/bpf/filter", "Detaches the program of the pinned link, and removes the pin."),
             (
                 "netkit-rs detach prog:12 --dev nk0 --peer",
-                "Takes a program off that was attached without a link.",
+                "Detaches a program that was attached without a link.",
             ),
         ],
     );
@@ -218,10 +218,10 @@ fn see_also(roff: &mut Roff) {
         bold("bpftool"),
         roman("(8), "),
         bold("ip-netns"),
-        roman("(8). Devices are made, changed and deleted by "),
+        roman("(8). Use "),
         italic("ip link"),
-        roman("; programs and maps are looked into by "),
+        roman(" to make, change and delete devices, and "),
         italic("bpftool"),
-        roman("."),
+        roman(" to look at programs and maps."),
     ]);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a user types. The manual pages and the completions are made from it, too (`make docs`).
+//! The command line. The manual pages and the completions are generated from it, too (`make docs`).
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::target::Target;
     disable_help_subcommand = true
 )]
 pub struct Cli {
-    /// Print JSON for programs to read
+    /// Print JSON, for other programs to read
     #[arg(long, global = true)]
     pub json: bool,
     #[command(subcommand)]
@@ -35,31 +35,32 @@ pub struct Cli {
 pub enum Command {
     /// Replace the built-in netkit driver with the Rust one, and wait until every task has switched to it
     ///
-    /// All netkit devices of all network namespaces are taken over. Traffic, programs, links and settings stay. A load that
-    /// has begun already is continued.
+    /// The Rust driver takes over all netkit devices of all network namespaces. Traffic, programs, links and settings stay.
+    /// A load that was interrupted is continued.
     Load(Load),
     /// Hand all devices back to the built-in driver, and remove the Rust driver from the kernel
     ///
-    /// Traffic, programs, links and settings stay. An unloading that was interrupted is continued.
+    /// Traffic, programs, links and settings stay. An unload that was interrupted is continued.
     Unload(Unload),
     /// Replace the loaded module with another build of it
     ///
-    /// The file is checked first; if the file is wrong, nothing is changed. Then the loaded module is unloaded, and the file is
-    /// loaded. The built-in driver serves all devices in between.
+    /// The file is checked first; a wrong file changes nothing. Then the old build is unloaded and the new one is loaded. The
+    /// built-in driver serves all devices in between.
     Reload(Reload),
-    /// Tell which driver runs, which netkit devices there are, and which programs run on them
+    /// Show which driver serves the netkit devices, the devices, and the programs that run on them
     ///
-    /// The numbers of devices with each driver are those of all network namespaces; only root sees the C driver's.
-    /// Programs are listed in the order in which they run, with the numbers that attach, replace and detach take. Only root
-    /// sees them.
+    /// The number of devices of each driver counts all network namespaces; only root sees the C driver's number. Programs are
+    /// listed in the order in which they run, with the numbers that attach, replace and detach accept. Only root sees the
+    /// programs.
     Status(Status),
-    /// Attach a program to what one side of a pair sends
+    /// Attach a program to the packets that one device of a pair sends
     ///
-    /// With --pin by a link, which lives as long as the pin; else without a link, until it is detached or the device goes.
+    /// With --pin, the program is attached by a link, which exists as long as the pin. Otherwise it is attached without a link,
+    /// until it is detached or the device is deleted.
     Attach(Attach),
-    /// Put another program in the place of one that runs, at once
+    /// Replace an attached program with another one, in one step
     Replace(Replace),
-    /// Take a program off its device; a pin that is named goes, too
+    /// Detach a program from its device; if a pin is given, remove the pin, too
     Detach(Detach),
 }
 
@@ -89,7 +90,7 @@ pub struct Reload {
 
 #[derive(Args)]
 pub struct Patience {
-    /// How long to wait for the tasks that have to switch
+    /// How long to wait for the tasks that have to switch to the other driver
     #[arg(long, value_name = "SECONDS", default_value_t = crate::module::PATIENCE.as_secs())]
     timeout: u64,
 }
@@ -102,12 +103,12 @@ impl Patience {
 
 #[derive(Args)]
 pub struct Status {
-    /// Only this device
+    /// Show only this device
     pub dev: Option<String>,
-    /// Look into all network namespaces
+    /// Show the devices of all network namespaces
     #[arg(long, short, conflicts_with = "netns")]
     pub all: bool,
-    /// Look into this network namespace: a name that `ip netns` knows, or a path
+    /// Show the devices of this network namespace: a name that `ip netns` knows, or a path
     #[arg(long, short, value_name = "NAME")]
     pub netns: Option<String>,
 }
@@ -149,14 +150,14 @@ pub struct Attach {
     pin: Option<PathBuf>,
     #[command(flatten)]
     order: Order,
-    /// Attach only if the programs of this side are at this revision, as `status` tells it
+    /// Attach only if the programs of this side are at this revision (`status` shows it)
     #[arg(long)]
     revision: Option<u64>,
 }
 
 #[derive(Args)]
 struct Side {
-    /// What the peer sends, and not what the primary sends
+    /// The packets that the peer sends [default: those that the primary sends]
     #[arg(long)]
     peer: bool,
     /// The primary's network namespace: a name that `ip netns` knows, or a path
@@ -164,20 +165,20 @@ struct Side {
     netns: Option<String>,
 }
 
-/// The place among the programs that are attached already.
+/// The place of the program in the order of those that are attached.
 #[derive(Args)]
 #[group(multiple = false)]
 struct Order {
-    /// Run in front of all others
+    /// Run before all other programs
     #[arg(long)]
     first: bool,
-    /// Run behind all others (the default)
+    /// Run after all other programs (the default)
     #[arg(long)]
     last: bool,
-    /// Run in front of this program (its number, or link:ID)
+    /// Run before this program (its number, or link:ID)
     #[arg(long, value_name = "ID")]
     before: Option<Relative>,
-    /// Run behind this program (its number, or link:ID)
+    /// Run after this program (its number, or link:ID)
     #[arg(long, value_name = "ID")]
     after: Option<Relative>,
 }
@@ -190,7 +191,7 @@ impl From<&Order> for NetkitOrder<'_> {
             (_, Some(Relative::Link(id)), _) => Self::before_link_id(id),
             (_, _, Some(Relative::Program(id))) => Self::after_program_id(id),
             (_, _, Some(Relative::Link(id))) => Self::after_link_id(id),
-            // --last, or nothing said.
+            // --last, or no option.
             (false, None, None) => Self::last(),
         }
     }
@@ -213,10 +214,10 @@ impl From<Attach> for crate::change::Attach {
     }
 }
 
-/// Where a program without a link is looked for.
+/// Where to look for a program that is attached without a link.
 #[derive(Args)]
 struct Where {
-    /// For prog:ID, the primary device of the pair
+    /// For prog:ID: the primary device of the pair
     #[arg(long, short)]
     dev: Option<String>,
     #[command(flatten)]

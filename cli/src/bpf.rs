@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! BPF objects of the running kernel: what a descriptor is, where they are pinned, what programs are called.
+//! BPF objects of the running kernel: the kind of a descriptor, the pins, the names of programs.
 
 use std::collections::HashMap;
 use std::fs;
@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use crate::failure::Kind;
 
-/// More pins than this are not looked through: a name for a pin is not worth seconds.
+/// The maximum number of pins to look at: finding the names of pins must not take seconds.
 const LIMIT: usize = 20_000;
 
 pub fn check_root() -> Result<()> {
@@ -35,14 +35,14 @@ pub fn is_bpf_fs(path: &Path) -> bool {
     statfs(path).is_ok_and(|fs| fs.filesystem_type().0 == libc::BPF_FS_MAGIC)
 }
 
-/// Whether a descriptor of bpf(2) is a program's. The kernel tells about maps and links by the same command, and their
-/// numbers must not be taken for a program's.
+/// Whether a descriptor of bpf(2) is a program. The same command describes maps and links, whose numbers must not be mistaken
+/// for that of a program.
 pub fn is_program(fd: BorrowedFd<'_>) -> io::Result<bool> {
     let what = fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
     Ok(what.as_os_str() == "anon_inode:bpf-prog")
 }
 
-/// A program by its number and what it is called.
+/// The number and the name of a program.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Program {
     pub id: u32,
@@ -62,7 +62,7 @@ pub fn programs() -> HashMap<u32, Program> {
     programs.map(|program| (program.id, program)).collect()
 }
 
-/// What is pinned, by its number.
+/// The pins of links and programs, by the number of the link or program.
 #[derive(Debug, Default)]
 pub struct Pins {
     pub links: HashMap<u32, Vec<PathBuf>>,
@@ -119,14 +119,14 @@ fn link_at(path: &Path) -> Option<u32> {
 
 /// The number of the program of any type that is pinned at a path.
 pub fn program_at(path: &Path) -> Option<u32> {
-    // Any program: its type is not looked at here.
+    // A program of any type: the caller checks the type.
     let program = SchedClassifier::from_pin(path).ok()?;
     let fd = program.fd().ok()?.as_fd();
     let id = is_program(fd).ok()?.then(|| program.info().ok())??.id();
     Some(id)
 }
 
-/// "30 24 0:27 / /sys/fs/bpf rw - bpf bpf rw": the mount point is field 5, the type stands behind the lone dash.
+/// "30 24 0:27 / /sys/fs/bpf rw - bpf bpf rw": field 5 is the mount point, the word after the single dash is the type.
 fn bpf_mount(line: &str) -> Option<PathBuf> {
     let (fields, rest) = line.split_once(" - ")?;
     rest.starts_with("bpf ").then_some(())?;

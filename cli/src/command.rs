@@ -64,13 +64,13 @@ fn print<T: fmt::Display + Serialize>(report: &T, json: bool) -> Result<()> {
         false => report.to_string(),
     };
     match writeln!(io::stdout(), "{text}") {
-        // Whoever reads has seen enough (`| head`).
+        // The reader has closed the pipe (`| head`).
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.context("cannot write the answer"),
     }
 }
 
-/// People read standard error; programs that asked for JSON find it where they look for it.
+/// The message goes to standard error. With --json, the error is also on standard output, where programs read it.
 fn report_failure(error: &Error, kind: Kind, json: bool) {
     eprintln!("netkit-rs: {error:#}");
     if json {
@@ -113,7 +113,7 @@ fn load(args: Load) -> Result<Loaded> {
 #[derive(Serialize)]
 struct Unloaded {
     driver: Driver,
-    /// Programs read this key. Since devices are handed back, none is removed.
+    /// Always 0, because devices are handed back. Other programs read this key.
     devices_removed: usize,
     devices_handed_back: Option<usize>,
 }
@@ -121,7 +121,7 @@ struct Unloaded {
 impl fmt::Display for Unloaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("unloaded: ")?;
-        // None is left if an earlier, interrupted unload handed them back.
+        // The number is 0 if an earlier, interrupted unload has handed the devices back.
         if let Some(devices) = self.devices_handed_back.filter(|devices| *devices > 0) {
             write!(f, "{} handed back; ", Count(devices))?;
         }

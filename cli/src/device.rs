@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Network devices as rtnetlink tells of them, netkit's in particular.
+//! Network devices as rtnetlink describes them, in particular netkit devices.
 
 use anyhow::Context;
 use anyhow::Result;
@@ -11,7 +11,7 @@ use crate::netlink::attribute;
 use crate::netlink::number;
 use crate::netlink::text;
 
-/// `struct ifinfomsg`, whose index stands at offset 4.
+/// `struct ifinfomsg`, which has the index at offset 4.
 const IFINFOMSG: usize = 16;
 
 /// `IFLA_NETKIT_…`.
@@ -21,16 +21,16 @@ const PEER_POLICY: u16 = 4;
 const MODE: u16 = 5;
 const PAIRING: u16 = 10;
 
-/// Which part of a pair a device is.
+/// The role of a device in its pair.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// The one that programs are managed by.
+    /// The device through which the programs of both sides are managed.
     Primary,
     Peer,
 }
 
-/// What netkit says about a device of its own.
+/// The attributes of a netkit device.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Netkit {
     pub role: Role,
@@ -38,9 +38,9 @@ pub struct Netkit {
     pub pairing: String,
     /// `l2` or `l3`.
     pub mode: String,
-    /// What happens to a packet that no program decides over: `forward` or `blackhole`.
+    /// What happens to a packet if no program decides: `forward` or `blackhole`.
     pub policy: String,
-    /// The same for the other side.
+    /// The policy of the other side.
     pub peer_policy: Option<String>,
 }
 
@@ -48,7 +48,7 @@ pub struct Netkit {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub struct Other {
     pub ifindex: u32,
-    /// The namespace in which the index counts, by this namespace's number for it; `None` for this one.
+    /// The number (netnsid) of the namespace of that device; `None` for the current namespace.
     pub netnsid: Option<i32>,
 }
 
@@ -56,7 +56,7 @@ pub struct Other {
 pub struct Device {
     pub index: u32,
     pub name: String,
-    /// `None` for a device that is not netkit's.
+    /// `None` for a device that is not a netkit device.
     pub netkit: Option<Netkit>,
     pub other: Option<Other>,
 }
@@ -92,13 +92,13 @@ pub fn all_namespaces() -> Result<Vec<(Namespace, Vec<Device>)>> {
     Ok(found)
 }
 
-/// The device that a message of type RTM_NEWLINK tells of.
+/// The device that a message of type RTM_NEWLINK describes.
 fn parse(message: &[u8]) -> Option<Device> {
     let index = number(message.get(4..8)?)?;
     let attributes = message.get(IFINFOMSG..)?;
     let find = |kind| attribute(attributes, kind).and_then(|value| number(&value));
     let netnsid = find(libc::IFLA_LINK_NETNSID).map(|id| id as i32);
-    // A single netkit device names no other end; others name themselves.
+    // A single netkit device has no other end; devices of other types name themselves.
     let other = find(libc::IFLA_LINK).filter(|other| *other != 0);
     Some(Device {
         index,
@@ -130,7 +130,7 @@ fn policy(value: u32) -> String {
     named(value, &[(0, "forward"), (2, "blackhole")])
 }
 
-/// A value by its name, one that is not known by its number.
+/// The name of a value, or its number if the name is not known.
 fn named(value: u32, names: &[(u32, &str)]) -> String {
     let name = names.iter().find(|(known, _)| *known == value);
     name.map_or_else(|| value.to_string(), |(_, name)| (*name).to_owned())

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Why something did not work, as far as a script can act on it: the exit status of the command.
+//! The kinds of failure that a script can tell apart: the exit status of the command.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -11,17 +11,17 @@ use nix::errno::Errno;
 /// The kinds of failure. Their numbers are exit statuses, documented in the manual page: they do not change.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
-    /// None of the others: the message tells.
+    /// Any other failure: the message says which.
     Failed = 1,
-    /// The arguments do not go together.
+    /// The arguments contradict each other.
     Usage = 2,
-    /// It takes root, or the kernel does not allow it to anybody.
+    /// The command needs root, or the kernel allows the operation to nobody.
     Permission = 3,
-    /// Something is not there: a device, a program, a link, a file, the module, netkit itself.
+    /// Something does not exist: a device, a program, a link, a file, the module, netkit itself.
     Absent = 4,
-    /// Something is in the way: it is there already, in use, or has changed meanwhile.
+    /// A conflict: something exists already, is in use, or has changed in the meantime.
     Conflict = 5,
-    /// It has begun and is not finished in time. The same command continues it.
+    /// The operation has begun, but did not finish in time. The same command continues it.
     Timeout = 6,
 }
 
@@ -74,7 +74,7 @@ impl fmt::Display for Failure {
 
 impl StdError for Failure {}
 
-/// What the kernel answered, if that is at the bottom of an error.
+/// The errno of the kernel that caused an error, if there is one.
 pub fn errno(error: &(dyn StdError + 'static)) -> Option<Errno> {
     let mut next = Some(error);
     while let Some(error) = next {

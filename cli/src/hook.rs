@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The programs on one side of a pair, in the order in which they run, with all that a person wants to know of them.
+//! The programs on one side of a pair, in the order in which they run, with their names, links and pins.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use crate::bpf::Program;
 /// One side of a pair.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Hook {
-    /// Grows with every change; what `--revision` expects.
+    /// Grows with every change. `--revision` is compared with it.
     pub revision: u64,
     pub programs: Vec<Attached>,
 }
@@ -30,7 +30,7 @@ pub struct Attached {
     pub program: Program,
     /// Where the program itself is pinned.
     pub pins: Vec<PathBuf>,
-    /// The link that holds it; `None` for one that was attached without.
+    /// The link that holds the program; `None` if it was attached without a link.
     pub link: Option<HoldingLink>,
 }
 
@@ -47,7 +47,7 @@ pub struct Hooks {
     pub peer: Hook,
 }
 
-/// Names and pins, looked up once for any number of devices.
+/// Names and pins, found once for any number of devices.
 #[derive(Default)]
 pub struct Names {
     programs: HashMap<u32, Program>,
@@ -84,7 +84,7 @@ impl Names {
 }
 
 impl Hook {
-    /// Asks for one side of the pair whose primary has this index in the calling thread's network namespace.
+    /// Queries one side of the pair whose primary has this index in the calling thread's network namespace.
     pub fn query(ifindex: u32, side: NetkitAttachType, names: &Names) -> Result<Self> {
         let now = query(ifindex, side)
             .map_err(Error::new)

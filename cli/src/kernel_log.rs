@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the module says in the kernel log from a moment on: the reason of a refused load.
+//! What the module writes to the kernel log from a moment on: the reason why a load was refused.
 
 use std::fs::File;
 use std::fs::OpenOptions;

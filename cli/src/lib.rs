@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the command `netkit-rs` does, for other programs to do it, too.
+//! The library behind the command `netkit-rs`.
 //!
-//! - [`module`]: loads, unloads and reloads the Rust driver, and waits until the kernel has finished. A refusal of the kernel is
-//!   explained in words.
-//! - [`status`]: which driver serves how many devices, the netkit devices of one network namespace or of all, their programs
+//! - [`module`]: loads, unloads and reloads the Rust driver, and waits until the kernel has finished. If the kernel refuses, the
+//!   error says why.
+//! - [`status`]: which driver serves how many devices; the netkit devices of one network namespace or of all; their programs
 //!   in order.
-//! - [`change`]: attaches, replaces and detaches programs. It goes from what a user names ([`target`], [`primary`],
-//!   [`source`]) to the kernel, by `netkit-aya`.
-//! - [`device`], [`namespace`], [`hook`], [`bpf`], [`object`]: what these look at.
+//! - [`change`]: attaches, replaces and detaches programs. It finds what the user has named ([`target`], [`primary`],
+//!   [`source`]), and calls the kernel through `netkit-aya`.
+//! - [`device`], [`namespace`], [`hook`], [`bpf`], [`object`]: used by the modules above.
 //! - [`args`], [`command`]: the command line, and what is printed.
 //! - [`failure`]: the kinds of errors, which are the exit statuses.
 

@@ -18,14 +18,14 @@ const BATCH: usize = 256;
 struct Request {
     size: u32,
     spare: u32,
-    /// List what comes behind this one.
+    /// List the namespaces after this one.
     ns_id: u64,
     ns_type: u32,
     spare2: u32,
     user_ns_id: u64,
 }
 
-/// `struct file_handle` with a `struct nsfs_file_handle`, which stands unaligned behind the two words.
+/// `struct file_handle` with a `struct nsfs_file_handle`, which is unaligned after the two words.
 #[repr(C, packed)]
 struct Handle {
     handle_bytes: u32,
@@ -35,7 +35,7 @@ struct Handle {
     ns_inum: u32,
 }
 
-/// All that the caller may see, open. One that ends meanwhile is left out.
+/// Opens all namespaces that the caller may see. A namespace that ends in the meantime is left out.
 pub fn network_namespaces() -> io::Result<Vec<File>> {
     Ok(ids()?.into_iter().filter_map(open).collect())
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The command `netkit-rs`. What it does is in the library.
+//! The command `netkit-rs`. All its work is done by the library.
 
 use std::process::ExitCode;
 

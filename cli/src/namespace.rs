@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Network namespaces: all that there are, each under the name that a person knows it by.
+//! All network namespaces, each with the name that people know.
 //!
-//! Names come from /run/netns, from processes, and from wherever else a namespace is mounted. A namespace that is held by a
-//! descriptor alone has no name; the kernel lists these, too (listns(2), since 6.19), and where it cannot, the descriptors of all
-//! processes are looked through. What is left out is a namespace that nothing but a socket holds.
+//! Names come from /run/netns, from processes, and from other mounts of a namespace. A namespace that only a descriptor holds
+//! has no name. The kernel lists such a namespace (listns(2), since 6.19); an older kernel does not, so the descriptors of all
+//! processes are searched. A namespace that only a socket holds is not found.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -38,12 +38,12 @@ pub struct Namespace {
     pub identity: Identity,
 }
 
-/// How a namespace is told from others.
+/// What distinguishes a namespace from others.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct Identity {
     /// The number in `net:[…]`.
     pub inode: u64,
-    /// Whether it is the one that the command runs in.
+    /// Whether the command runs in this namespace.
     pub current: bool,
     /// Its name under /run/netns.
     pub name: Option<String>,
@@ -82,7 +82,7 @@ impl AsFd for Namespace {
 }
 
 impl Namespace {
-    /// The one that the calling thread is in.
+    /// The namespace of the calling thread.
     pub fn current() -> Result<Self> {
         let mut own = Self::open(Path::new(OWN))?
             .ok_or_else(|| anyhow!("{OWN} is not a network namespace"))?;
@@ -90,7 +90,7 @@ impl Namespace {
         Ok(own)
     }
 
-    /// `None` for a file that is something else: the empty one that stays in /run/netns when its mount has gone, say.
+    /// `None` for another file, such as the empty file that stays in /run/netns after an unmount.
     fn open(path: &Path) -> Result<Option<Self>> {
         let file = File::open(path).with_context(|| path.display().to_string())?;
         Self::from_file(file).with_context(|| path.display().to_string())
@@ -107,7 +107,7 @@ impl Namespace {
         Ok(Some(Self { file, identity }))
     }
 
-    /// By a name under /run/netns, or by a path.
+    /// The namespace with a name under /run/netns, or at a path.
     pub fn by_name(name: &str) -> Result<Self> {
         let path = match name.contains('/') {
             true => PathBuf::from(name),
@@ -137,7 +137,7 @@ impl Namespace {
         Ok(found)
     }
 
-    /// Moves the calling thread into it, for good.
+    /// Moves the calling thread into the namespace. The thread stays there.
     pub fn join(&self) -> Result<()> {
         match setns(&self.file, CloneFlags::CLONE_NEWNET) {
             Err(Errno::EPERM) => Err(Kind::Permission.error(
@@ -147,7 +147,7 @@ impl Namespace {
         }
     }
 
-    /// Runs `work` in it: in a thread that ends, so that this one's namespace stays what it was.
+    /// Runs `work` in the namespace, in a thread of its own, so that the namespace of this thread does not change.
     pub fn enter<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         if self.identity.current {
             return work();
@@ -164,7 +164,7 @@ impl Namespace {
         })
     }
 
-    /// All that can be found, this one first.
+    /// All namespaces that can be found. The current namespace is the first.
     pub fn all() -> Result<Vec<Self>> {
         let mut all = Collection::default();
         all.add(Self::current()?, Identity::default());
@@ -185,7 +185,7 @@ impl Namespace {
         }
         match listns::network_namespaces() {
             Ok(files) => files.into_iter().for_each(|file| all.add_file(file)),
-            // An older kernel, or not root: what is held by descriptors that we may look at.
+            // An older kernel, or not root: the namespaces of those descriptors that we may read.
             Err(_) => {
                 let folders = processes.iter().map(|pid| format!("/proc/{pid}/fd"));
                 for path in folders.flat_map(entries) {
@@ -200,7 +200,7 @@ impl Namespace {
     }
 }
 
-/// Namespaces without their doubles. What ends while we look is passed over.
+/// Namespaces without duplicates. A namespace that ends in the meantime is left out.
 #[derive(Default)]
 struct Collection {
     found: Vec<Namespace>,
@@ -225,7 +225,7 @@ impl Collection {
     fn add(&mut self, mut namespace: Namespace, name: Identity) {
         let inode = namespace.identity.inode;
         if !self.seen.insert(inode) {
-            // The one we are in has a name, too.
+            // The current namespace has a name, too.
             let known = self
                 .found
                 .iter_mut()

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! One rtnetlink request, its answers, and attributes out of them.
+//! rtnetlink requests, their answers, and the attributes in them.
 
 use std::io;
 
@@ -17,7 +17,7 @@ use netlink_sys::SocketAddr;
 
 const HEADER: usize = 16;
 
-/// Asks once, and gives the payload of the one answer.
+/// Sends a request, and returns the payload of its only answer.
 pub fn get(kind: u16, body: &[u8]) -> io::Result<Vec<u8>> {
     let socket = request(kind, NLM_F_REQUEST, body)?;
     let mut answer = None;
@@ -25,7 +25,7 @@ pub fn get(kind: u16, body: &[u8]) -> io::Result<Vec<u8>> {
     answer.ok_or_else(|| io::Error::other("an answer without a message"))
 }
 
-/// Asks for all there is, and gives each payload to `each`.
+/// Requests a dump, and gives each payload to `each`.
 pub fn dump(kind: u16, body: &[u8], mut each: impl FnMut(&[u8])) -> io::Result<()> {
     let socket = request(kind, NLM_F_REQUEST | NLM_F_DUMP, body)?;
     while !receive(&socket, &mut each)? {}
@@ -47,7 +47,7 @@ fn request(kind: u16, flags: u16, body: &[u8]) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// One datagram; answers whether it was the end of a dump.
+/// Reads one datagram, and returns whether it was the end of a dump.
 fn receive(socket: &Socket, mut each: impl FnMut(&[u8])) -> io::Result<bool> {
     let (datagram, _) = socket.recv_from_full()?;
     let mut rest = datagram.as_slice();
@@ -86,7 +86,7 @@ pub fn text(value: &[u8]) -> String {
     String::from_utf8_lossy(&value[..end.unwrap_or(value.len())]).into_owned()
 }
 
-/// An attribute as it stands in a message.
+/// An attribute as it is in a message.
 pub fn attr(kind: u16, value: &[u8]) -> Vec<u8> {
     let mut bytes = ((4 + value.len()) as u16).to_ne_bytes().to_vec();
     bytes.extend(kind.to_ne_bytes());

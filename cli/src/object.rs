@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! One program out of an object file, loaded by aya.
+//! Loading one program of an object file, by aya.
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -18,7 +18,7 @@ use netkit_aya::ProgramSymbol;
 use crate::bpf;
 use crate::failure::Kind;
 
-/// Which program of the file.
+/// Which program of the file to load.
 #[derive(Clone, Debug, Default)]
 pub struct Choice {
     /// By the name of its function.
@@ -34,7 +34,7 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Loads the chosen program of a file, and no other; without a choice, the only one.
+    /// Loads the chosen program of a file, and no other. Without a choice, the file must have one program.
     pub fn from_file(path: &Path, choice: &Choice) -> Result<Self> {
         let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let file = || format!("the object file {}", path.display());
@@ -60,7 +60,7 @@ impl Loaded {
         Ok(program.fd()?.as_fd())
     }
 
-    /// The program by its number, and by its whole name: the kernel keeps no more than 15 bytes of it.
+    /// The number and the whole name of the program. (The kernel keeps 15 bytes of the name.)
     pub fn program(&self) -> Result<bpf::Program> {
         let program = self.ebpf.program(&self.name);
         let program = program.ok_or_else(|| anyhow!("there is no program {}", self.name))?;
@@ -83,7 +83,7 @@ fn classifier<'a>(program: &'a mut Program, name: &str) -> Result<&'a mut SchedC
     })
 }
 
-/// The verifier's own words are what helps its author: all of them, when there are some.
+/// The whole output of the verifier, if there is any: it helps the author of the program.
 fn rejected(error: ProgramError, name: &str) -> anyhow::Error {
     match error {
         ProgramError::LoadError {
@@ -176,7 +176,7 @@ mod tests {
             netkit_aya::programs(&object)?[0].section,
             "classifier/netkit/peer"
         );
-        // A second time there is nothing to do.
+        // The second call does nothing.
         assert_eq!(netkit_aya::aya_object(object.clone())?, object);
         let parsed = aya_obj::Object::parse(&object)?;
         assert!(parsed.programs.contains_key("block_port"));

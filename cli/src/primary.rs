@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! From the name that a user gives to the primary device that programs are managed by, or to the reason why there is none.
+//! Finds the primary device that a user has named, or explains why the name is not that of a primary.
 
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
@@ -51,7 +51,7 @@ fn no_device(name: &str) -> Error {
             "there is no device {name}: this kernel has no netkit, and the module is not loaded"
         ));
     }
-    // What cannot be looked into does not matter here: it is a hint.
+    // This is only a hint, so namespaces that cannot be read are left out.
     let elsewhere = device::all_namespaces().unwrap_or_default();
     let elsewhere: Vec<String> = elsewhere
         .iter()
@@ -108,7 +108,7 @@ fn is_peer(name: &str, other: Option<Other>, here: &[Device]) -> Error {
     ))
 }
 
-/// The namespace that this one knows by a number.
+/// The namespace with this number (netnsid) in the current namespace.
 fn with_number(id: i32) -> Option<Namespace> {
     let all = Namespace::all().unwrap_or_default();
     all.into_iter()

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Where a program comes from: an object file, or a pin of a program that is loaded already.
+//! The source of a program: an object file, or the pin of a loaded program.
 
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
@@ -23,7 +23,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// What is in a BPF file system is a pin, everything else an object file.
+    /// A file in a BPF file system is a pin; any other file is an object file.
     pub fn open(path: &Path, choice: &Choice) -> Result<Self> {
         if !bpf::is_bpf_fs(path) {
             return Ok(Self::Object(Loaded::from_file(path, choice)?));
@@ -47,7 +47,7 @@ impl Source {
             )));
         }
         let info = program.info()?;
-        // A type that aya does not know is not the one we want, either.
+        // A type that aya does not know is not the right type, either.
         let kind = info.program_type();
         if !matches!(kind, Ok(ProgramType::SchedClassifier)) {
             return Err(Kind::Conflict.error(format!(
@@ -72,7 +72,7 @@ impl Source {
         }
     }
 
-    /// The program by its number and name.
+    /// The number and name of the program.
     pub fn program(&self) -> Result<Program> {
         match self {
             Self::Object(loaded) => loaded.program(),

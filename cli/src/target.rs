@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a user names: a program by its number, a link by its number, or a pin.
+//! How a user names an attached program: by its number, by the number of its link, or by a pin.
 
 use std::fmt;
 use std::path::Path;
@@ -18,14 +18,14 @@ use crate::bpf;
 use crate::failure::errno;
 use crate::failure::Kind;
 
-/// What `--before` and `--after` name.
+/// The argument of `--before` and `--after`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Relative {
     Program(u32),
     Link(u32),
 }
 
-/// What `replace` and `detach` name.
+/// The target of `replace` and `detach`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Target {
     Program(u32),
@@ -35,7 +35,7 @@ pub enum Target {
 
 const NUMBERS: &str = "(`netkit-rs status` shows the numbers)";
 
-/// "prog:12" or "link:3"; `None` for what has neither word in front.
+/// "prog:12" or "link:3"; `None` for a text without such a prefix.
 fn numbered(text: &str) -> Option<Result<Relative, String>> {
     let (make, number): (fn(u32) -> Relative, _) = match text.split_once(':')? {
         ("link", number) => (Relative::Link, number),
@@ -44,7 +44,7 @@ fn numbered(text: &str) -> Option<Result<Relative, String>> {
     };
     Some(match number.parse() {
         Ok(0) | Err(_) => Err(format!(
-            "{number:?} is no number of a program or link {NUMBERS}"
+            "{number:?} is not the number of a program or link {NUMBERS}"
         )),
         Ok(id) => Ok(make(id)),
     })
@@ -92,12 +92,12 @@ pub fn open_pin(path: &Path) -> Result<PinnedNetkitLink> {
         match (&error, errno(&error)) {
             (LinkError::InvalidLink, _) => match bpf::program_at(path) {
                 Some(id) => Kind::Conflict.error(format!(
-                    "{at} is a pinned program, not a link: name it as prog:{id}, with --dev"
+                    "{at} is a pinned program, not a link: use prog:{id} with --dev"
                 )),
                 None => Kind::Conflict.error(format!("{at} is not a pinned netkit link")),
             },
             (_, Some(Errno::ENOENT | Errno::ENOTDIR)) => Kind::Absent.error(format!(
-                "there is no {at} (`netkit-rs status` shows links with their pins; `ip netns exec` hides /sys/fs/bpf, use \
+                "{at} does not exist (`netkit-rs status` shows links with their pins; `ip netns exec` hides /sys/fs/bpf, use \
                  --netns instead)"
             )),
             // The path is in an ordinary file system, or a folder.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Attaches a program to what the pod sends, and keeps it attached behind a pin.
+//! Attaches a program to what the pod sends, and keeps it attached by a pinned link.
 //!
 //! `cargo run --example attach -- OBJECT PROGRAM DEVICE PIN`, as root: for instance `filter.bpf.o filter nk0
 //! /sys/fs/bpf/filter`. When the pin is there already, the new program takes the old one's place behind it, at once.

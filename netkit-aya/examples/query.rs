@@ -12,7 +12,7 @@ use netkit_aya::NetkitAttachType;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let device = env::args().nth(1).ok_or("usage: query DEVICE")?;
-    // A program that goes while we look is passed over.
+    // A program that is detached in the meantime is left out.
     let names: HashMap<u32, String> = loaded_programs()
         .filter_map(Result::ok)
         .map(|info| (info.id(), info.name_as_str().unwrap_or("?").to_owned()))

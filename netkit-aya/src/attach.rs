@@ -39,7 +39,7 @@ impl NetkitAttachType {
 
 /// A network interface of the calling thread's network namespace, by name or by index.
 ///
-/// For netkit it is the pair's primary, whichever side the program goes to.
+/// For netkit this is the primary of the pair, for programs of both sides.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum NetworkInterface<'a> {
     /// The name, such as `nk0`.

@@ -38,7 +38,7 @@ pub struct NetkitLink {
 #[derive(Debug, Eq, Hash, PartialEq)]
 pub struct NetkitLinkId(RawFd);
 
-/// What the kernel tells about a netkit link.
+/// The kernel's information about a netkit link.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct NetkitLinkInfo {
@@ -59,7 +59,8 @@ impl AsFd for NetkitLink {
     }
 }
 
-/// A link can say where another one goes: [`NetkitOrder::before_link`](crate::NetkitOrder::before_link).
+/// A link can be the reference for the place of another:
+/// [`NetkitOrder::before_link`](crate::NetkitOrder::before_link).
 impl MultiProgLink for NetkitLink {
     fn fd(&self) -> Result<BorrowedFd<'_>, LinkError> {
         Ok(self.fd.as_fd())
@@ -127,7 +128,8 @@ impl NetkitLink {
 
     /// Takes over a descriptor, of which it is not known yet what it is.
     fn from_fd(fd: OwnedFd) -> Result<Self, LinkError> {
-        // The kernel tells about programs and maps by the same command: their numbers must not be taken for a link's.
+        // The same command describes programs and maps: their numbers must not be mistaken for that of a
+        // link.
         let what = fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).map_err(|error| {
             aya::sys::SyscallError {
                 call: "readlink",
@@ -141,7 +143,7 @@ impl NetkitLink {
         }
     }
 
-    /// Puts another program behind the link, at once and in the same place.
+    /// Replaces the program of the link, in one step and at the same place.
     ///
     /// # Errors
     ///
@@ -151,7 +153,7 @@ impl NetkitLink {
         self.update_raw(program.as_fd(), None)
     }
 
-    /// [`update`](Self::update), but only (`EPERM` otherwise) if `old` is the program behind the link.
+    /// [`update`](Self::update), but only if `old` is the program of the link (otherwise `EPERM`).
     pub fn replace(&self, old: impl AsFd, new: impl AsFd) -> Result<(), LinkError> {
         self.update_raw(new.as_fd(), Some(old.as_fd()))
     }

@@ -42,7 +42,7 @@ pub fn attach<'a>(
     Ok(())
 }
 
-/// Puts a program in the place of `old`, at once.
+/// Replaces `old` with another program, in one step.
 ///
 /// # Errors
 ///
@@ -92,7 +92,7 @@ pub fn detach<'a>(
     Ok(())
 }
 
-/// Opens a program by the kernel's id for it, as [`query`](crate::query()) tells it.
+/// Opens a program by the kernel's id of it, as [`query`](crate::query()) returns it.
 pub fn program_by_id(id: u32) -> Result<OwnedFd, ProgramError> {
     let mut attr = sys::ProgGetFdById(sys::Id {
         id,

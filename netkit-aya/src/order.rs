@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Where a new program goes among those that are attached already.
+//! The place of a new program among those that are attached already.
 
 use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;

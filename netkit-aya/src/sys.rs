@@ -114,7 +114,7 @@ pub struct ProgQuery {
     pub revision: u64,
 }
 
-/// A command with the attribute that the kernel reads, and writes its answer to.
+/// A command with the attribute that the kernel reads, and to which it writes its answer.
 ///
 /// # Safety
 ///
@@ -180,7 +180,7 @@ pub unsafe fn bpf<T: Command>(attr: &mut T) -> Result<RawFd, SyscallError> {
             io_error: io::Error::last_os_error(),
         });
     }
-    // Descriptors and zero are all that these commands answer.
+    // These commands return descriptors or zero.
     Ok(ret as RawFd)
 }
 
@@ -188,7 +188,7 @@ pub unsafe fn bpf<T: Command>(attr: &mut T) -> Result<RawFd, SyscallError> {
 ///
 /// # Safety
 ///
-/// As for [`bpf`], and the command must be one that answers a new descriptor.
+/// As for [`bpf`], and the command must return a new descriptor.
 pub unsafe fn bpf_fd<T: Command>(attr: &mut T) -> Result<OwnedFd, SyscallError> {
     // SAFETY: the caller's promise.
     let fd = unsafe { bpf(attr) }?;

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# What is known of an installed kernel: whether it can take the module, and what building the module for it needs. Sourced
-# by `build` and `report`, which run on the user's machine.
+# Functions about an installed kernel: whether it can take the module, and what building the module for it needs. Sourced by
+# `build` and `report`, which run on the user's machine.
 
 # For each kernel a folder: the prepared tree (source/, build/, kernel), build.log, and `why-not` if there is no
-# module: a word for dkms (never, lacking: another package may mend it, failed), and a line for people.
+# module: a word for dkms (never; lacking, if another package may help; failed), and a line for people.
 state=/var/lib/netkit-rs
 
 # The folder of a kernel's headers. Fails if they are not installed.

@@ -17,7 +17,7 @@ kernel_ready() {
     [ -r "$tree/kernel" ] && [ -r "$(kernel_image)" ] || return 1
     { read -r id && read -r sum; } <"$tree/kernel" || return 1
     [ -n "$id" ] && [ "$(sha256sum <"$(kernel_image)")" = "$sum" ] && return
-    say "the prepared kernel tree belongs to another build of $release: making it anew"
+    say "the prepared kernel tree belongs to another build of $release: making it again"
     return 1
 }
 

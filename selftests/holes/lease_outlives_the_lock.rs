@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The queue behind a leased one is used after the lock was released that keeps the lease.
+//! The physical queue of a lease is used after the lock that keeps the lease was released.
 //!
 //! expect: E0597 `lock` does not live long enough
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The device behind a leased queue, with nothing that keeps it.
+//! The physical device of a leased queue is used without evidence that keeps the lease.
 //!
 //! expect: E0061 this method takes 2 arguments but 1 argument was supplied
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The namespace of the current task, where the task may have none.
+//! The namespace of the current task is used outside a system call, where the task may have none.
 //!
 //! expect: E0133 call to unsafe function
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The suite on adopted devices (`--adopted`): each device is made by the built-in driver, and taken over before the test
-//! sees it.
+//! The suite on adopted devices (`--adopted`): the built-in driver makes each device, and the module takes it over
+//! before the test uses it.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;

@@ -53,7 +53,7 @@ fn errno(error: &io::Error) -> Errno {
 }
 
 impl Xsk {
-    /// Binds a new socket of the namespace to a queue; what bind(2) answers is the inner result.
+    /// Binds a new socket of the namespace to a queue; the inner result is that of bind(2).
     pub fn bind(ns: &Ns, index: u32, queue: u32, mode: Mode) -> Result<Result<Self, Errno>> {
         let umem = UmemCfgBuilder {
             frame_count: FRAMES,
@@ -112,7 +112,7 @@ impl Xsk {
 
     /// Puts a frame into the ring and wakes the device up (sendto(2)).
     pub fn send(&mut self, frame: &[u8]) -> Result<Result<(), Errno>> {
-        // SAFETY: the packet goes into the ring of the same socket, before the memory goes.
+        // SAFETY: the packet is put into the ring of the same socket, before the memory is unmapped.
         let packet = unsafe { self.umem.alloc() };
         let mut packet = packet.context("no frame is free")?;
         packet.append(frame)?;
@@ -161,7 +161,7 @@ impl Xsk {
         Ok(Some(bytes))
     }
 
-    /// What a socket whose device has gone answers.
+    /// The result of a socket whose device was deleted.
     pub fn error(&self) -> Result<i32> {
         let socket = self.as_fd();
         let error = nix::sys::socket::getsockopt(&socket, nix::sys::socket::sockopt::SocketError);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a test asserts with. A failed assertion is an error that tells what was
-//! looked at, what came and what should have come; it is never a panic.
+//! Assertions for tests. A failed assertion is an error that says what was checked, what the value was and what it
+//! should have been. It is never a panic.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -62,11 +62,11 @@ pub fn refused<T>(
     }
 }
 
-/// Waits until `holds` answers true; RCU and work queues take their time under emulation.
+/// Waits until `holds` returns true; RCU and work queues are slow under emulation.
 #[track_caller]
 pub fn soon(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
     let at = std::panic::Location::caller();
-    // Livepatch nudges those who are in the way of a transition after 15 s.
+    // After 15 s, livepatch wakes the tasks that delay a transition.
     let deadline = Instant::now() + Duration::from_secs(40);
     while !holds()? {
         if Instant::now() > deadline {

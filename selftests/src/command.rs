@@ -86,7 +86,7 @@ pub fn run(line: &str) -> Result<Ran> {
     Ok(ran(line, prepared(line)?.output()?))
 }
 
-/// Runs it as a user who is nobody.
+/// Runs it as the user nobody.
 pub fn run_as_nobody(line: &str) -> Result<Ran> {
     let output = prepared(line)?.uid(NOBODY).gid(NOBODY).output()?;
     Ok(ran(line, output))
@@ -173,7 +173,7 @@ pub fn refused(line: &str, status: i32, words: &[&str]) -> Result<()> {
     }
 }
 
-/// The programs of bpf/command.c as a file; the test's /tmp goes with the machine.
+/// The programs of bpf/command.c as a file in /tmp, which disappears with the machine.
 pub fn object() -> Result<&'static str> {
     const PATH: &str = "/tmp/command.bpf.o";
     fs::write(PATH, OBJECT).context(PATH)?;

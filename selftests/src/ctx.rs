@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a running test has in hand: its namespaces, its driver, and the way to
-//! tell the runner what it saw so that both drivers can be compared.
+//! The context of a running test: its namespaces, its driver, and the channel by which it reports observations to the
+//! runner, so that both drivers can be compared.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the suite runs on: two drivers, and devices that went from one to the other.
+//! The drivers on which the suite runs: C, ours, and devices that were made by C and taken over by ours.
 
 use std::fmt;
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The machine ends while the module is loaded and its devices carry traffic: by reboot(2), or by kexec into a kernel
-//! of the same kind. Nobody is left to judge then but whoever reads the serial console (scripts/test-endings).
+//! Ending the machine while the module is loaded and its devices carry traffic: by reboot(2), or by kexec into a kernel
+//! of the same kind. scripts/test-endings judges the result by the serial console.
 //!
-//! Or the module is removed by force first. The kernel is tainted then, so that this machine is of no use for other tests.
+//! Another ending removes the module by force first. This taints the kernel, so the machine cannot be used for other
+//! tests.
 
 use std::ffi::CString;
 use std::fs;
@@ -182,7 +183,8 @@ fn remove_by_force() -> Result<JoinHandle<nix::Result<()>>> {
     Ok(remover)
 }
 
-/// The module is removed by force, and stays; with the livepatch disabled it goes, and its devices are the built-in driver's.
+/// The module is removed by force, but stays. When the livepatch is disabled, the module is removed, and the
+/// built-in driver has its devices.
 fn removed_by_force(alive: &Alive) -> Result<()> {
     let remover = remove_by_force()?;
     let kallsyms = fs::read_to_string("/proc/kallsyms")?;

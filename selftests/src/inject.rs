@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Packets of any shape put on a device's way, and everything that comes out of one.
+//! Sending packets of any shape through a device, and receiving everything that comes out of a device.
 //!
-//! A tun device passes on what has no Ethernet header, however short; a packet socket with a
-//! virtio-net header makes what is paged or segmented; a tap shows every frame of a device.
+//! A tun device passes on packets of any length without an Ethernet header. A packet socket with a virtio-net header
+//! makes packets with pages or segments. A tap shows every frame of a device.
 
 use std::fs::File;
 use std::fs::OpenOptions;
@@ -153,13 +153,13 @@ impl Tap {
     }
 }
 
-/// `struct virtio_net_hdr`: what a packet socket is told about a frame besides its bytes.
+/// `struct virtio_net_hdr`: what a packet socket learns about a frame, in addition to its bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Offload {
     /// 1: a checksum is to be computed.
     pub flags: u8,
     pub gso_type: u8,
-    /// How much lies in one piece, at the least.
+    /// The minimum number of bytes in the linear part.
     pub hdr_len: u16,
     pub gso_size: u16,
     pub csum_start: u16,
@@ -251,13 +251,13 @@ pub fn send_zerocopy(socket: &UdpSocket, payload: &[u8]) -> Result<()> {
     let flags = MsgFlags::from_bits_retain(libc::MSG_ZEROCOPY);
     let sent = socket::send(socket.as_raw_fd(), payload, flags);
     match sent {
-        // What the device drops, a datagram socket may tell.
+        // A datagram socket may report that the device dropped the packet.
         Ok(_) | Err(Errno::ENOBUFS) => Ok(()),
         Err(errno) => Err(errno).context("MSG_ZEROCOPY"),
     }
 }
 
-/// Waits until the kernel needs the pages no longer, and tells whether it copied them.
+/// Waits until the kernel no longer needs the pages, and returns whether it copied them.
 pub fn zerocopy_done(socket: &UdpSocket) -> Result<&'static str> {
     let mut done = None;
     check::soon("the kernel gives the pages back", || {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The kernel log from a moment on, and what in it is a defect.
+//! The kernel log from a moment on, and which of its lines are defects.
 
 use std::fs::File;
 use std::fs::OpenOptions;

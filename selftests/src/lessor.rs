@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! nk_lessor: what the tests have in the place of a network card with zero-copy receive queues.
+//! nk_lessor: replaces a network card with zero-copy receive queues in the tests.
 //!
-//! The module is built from `lessor/`, and loaded for one test at a time: that it can be unloaded afterwards is part
-//! of every test. Its devices come as the two ends of a cable, a card in the host and one in a world of its own.
+//! The module is built from `lessor/`, and loaded for one test at a time. Each test checks that the module can be
+//! unloaded afterwards. Its two devices are the ends of a cable: one card in the host, the other in a namespace of its
+//! own.
 
 use std::fs::File;
 
@@ -52,7 +53,7 @@ pub struct Seen {
     pub stack_received: u32,
 }
 
-/// The module, loaded; goes when dropped.
+/// The loaded module; dropping the value unloads it.
 pub struct Loaded(());
 
 impl Loaded {
@@ -74,7 +75,7 @@ impl Drop for Loaded {
     }
 }
 
-/// Loads the module, runs the test, and unloads the module: what is left of its devices goes with it.
+/// Loads the module, runs the test, and unloads the module, which deletes the devices that are left.
 pub fn with(t: &Ctx, test: impl FnOnce() -> Result<()>) -> Result<()> {
     let module = Loaded::new(t)?;
     let result = test();
@@ -165,7 +166,7 @@ impl Card {
         self.ns.set_link(self.index, &linkinfo(KIND, Some(&data)))
     }
 
-    /// The errno with which a pool and a wakeup are answered from now on; 0 for none.
+    /// The errno that setting up a pool and a wakeup return from now on; 0 for success.
     pub fn fail_with(&self, errno: i32) -> Answer<()> {
         self.set(ERROR, errno as u32)
     }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! netkit's contract, as tests that run on the built-in C driver and on netkit_rs.
+//! The contract of netkit, as tests that run on the built-in C driver and on netkit_rs.
 //!
-//! Run as root on the kernel in question, in a machine that may be thrown away
-//! (`make test` boots one). What passes on C and fails on ours is a defect of ours;
-//! what fails on C is a wrong test.
+//! Run this as root on the kernel to be tested, in a machine that may be destroyed (`make test` boots a VM). A test
+//! that passes on C and fails on ours shows a defect of ours. A test that fails on C is wrong.
 
 mod adopted;
 mod afxdp;

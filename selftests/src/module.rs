@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Loading and unloading netkit_rs.ko, as the command `netkit-rs` does it; the bare system call, for tests that want
-//! the kernel's own answer at once; and the module's parameters.
+//! Loading and unloading netkit_rs.ko as the command `netkit-rs` does it; the plain system calls, for tests that need
+//! the errno of the kernel; and the module's parameters.
 
 use std::fs;
 use std::fs::File;

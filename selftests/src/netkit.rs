@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! netkit's own vocabulary: attributes, values, and a pair as a test asks for it.
+//! netkit's attributes and their values, and the specification of a pair.
 
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;

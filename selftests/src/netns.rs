@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Network namespaces of a test.
 //!
-//! A namespace lives as long as its last handle (and what the kernel keeps in it).
-//! Netlink requests go through the handle's own socket; whatever else must happen
-//! inside, sockets above all, runs in a closure during which the calling thread is
-//! a member of the namespace.
+//! A namespace exists as long as its last handle (and as long as the kernel uses it). Netlink requests use the handle's
+//! own socket. Other code that must run in the namespace, such as opening sockets, runs in a closure; the calling
+//! thread is in the namespace during the closure.
 
 use std::fs;
 use std::fs::File;
@@ -34,7 +33,7 @@ pub struct Inner {
 pub struct Ticket(File);
 
 impl Ticket {
-    /// Moves the calling thread into the namespace and answers its handle.
+    /// Moves the calling thread into the namespace, and returns its handle.
     pub fn enter(self) -> Result<Ns> {
         setns(&self.0, CloneFlags::CLONE_NEWNET).context("setns")?;
         Ok(Ns(Rc::new(Inner {
@@ -63,7 +62,7 @@ impl AsFd for Ns {
 }
 
 impl Ns {
-    /// Moves the calling thread into a new namespace and answers its handle.
+    /// Moves the calling thread into a new namespace, and returns its handle.
     pub fn enter_new() -> Result<Self> {
         unshare(CloneFlags::CLONE_NEWNET).context("unshare(CLONE_NEWNET)")?;
         let ns = Ns(Rc::new(Inner {

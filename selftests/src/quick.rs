@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The quick subset (`--quick`): what could differ from one kernel to the next, in a few minutes. `make kernels` runs it on
-//! every kernel.
+//! The quick subset (`--quick`): the tests of what could differ between kernels. It takes a few minutes. `make kernels`
+//! runs it on every kernel.
 
 /// By the beginning of their names: everything about programs, links and settings, and a part of each other feature.
 const NAMES: &[&str] = &[

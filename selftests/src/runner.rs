@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Runs a test in a process of its own and judges what is left behind.
+//! Runs a test in a process of its own, and checks what it leaves behind.
 //!
-//! The child gets new namespaces and tells over a pipe what it saw and why it
-//! failed. The parent waits with a deadline, then looks for what must not be
-//! there: programs and links of the test, defects in the kernel log. A test can
-//! panic, hang or be killed without harm to the next one.
+//! The child gets new namespaces, and reports over a pipe what it observed and why it failed. The parent waits with a
+//! deadline. Then it checks that the test's programs and links are gone, and that the kernel log has no defects. A test
+//! that panics, hangs or is killed does no harm to the next test.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -53,7 +52,7 @@ pub type Sightings = BTreeMap<String, String>;
 pub struct Outcome {
     pub failure: Option<String>,
     pub same: Sightings,
-    /// What else the test has to tell, counts mostly.
+    /// Other results of the test, mostly counts.
     pub notes: Vec<String>,
     pub took: Duration,
 }
@@ -81,7 +80,7 @@ pub fn run(test: &Test, settings: &Settings) -> Result<Outcome> {
         }
         ForkResult::Parent { child } => {
             drop(writer);
-            // Both sides set it: whoever comes first, the group is there before a kill.
+            // Parent and child both set it, so that the group exists before a kill.
             let _already_set_by_child = setpgid(child, child);
             let mut outcome = collect(child, reader, settings.timeout * test.patience)?;
             outcome.took = start.elapsed();
@@ -102,7 +101,7 @@ pub fn run(test: &Test, settings: &Settings) -> Result<Outcome> {
 /// Runs the test and exits.
 fn child(test: &Test, settings: &Settings, mut out: File) -> ! {
     let mut report = |key: &str, value: Value| {
-        // If the parent is gone there is nobody to tell.
+        // If the parent has ended, nobody reads the report.
         let _parent_is_gone = writeln!(out, "{}", json!({ key: value }));
     };
     panic::set_hook(Box::new(|_| {}));
@@ -222,7 +221,8 @@ impl Before {
     }
 }
 
-/// References to the module; one that comes or goes during the test has no number to compare.
+/// The reference count of the module. If the module is loaded or unloaded during the test, there is nothing
+/// to compare.
 fn references() -> Option<i32> {
     module::is_loaded().then(module::references)?.ok()
 }

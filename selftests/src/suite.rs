@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! One run over all tests: the C driver first, then ours, then what only ours has; and on devices that were taken over.
+//! One run of all tests: first on the C driver, then on ours, then the tests of what only ours has; and on devices that
+//! were taken over.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -83,7 +84,7 @@ impl Suite {
         outcome.map(drop)
     }
 
-    /// Runs tests with the module loaded; answers whether it could be loaded and unloaded.
+    /// Runs tests with the module loaded; returns whether it could be loaded and unloaded.
     fn loaded(&mut self, tests: &[&Test], driver: Driver, settings: &Settings) -> Result<bool> {
         if tests.is_empty() {
             return Ok(true);

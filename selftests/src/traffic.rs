@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Real traffic between namespaces, from one thread.
 //!
-//! The kernel delivers between namespaces without anybody's help, so a test opens
-//! a socket on either side, sends on one and receives on the other.
+//! The kernel delivers packets between namespaces itself. So a test opens a socket on either side, sends on one and
+//! receives on the other.
 
 use std::io::ErrorKind;
 use std::io::Read;
@@ -81,7 +81,7 @@ pub fn udp_arrives(from: &Ns, to: &Ns, ip: IpAddr, expected: bool) -> Result<boo
     }
 }
 
-/// A datagram there and an answer back to where it came from.
+/// A datagram in one direction, and an answer to its sender.
 pub fn udp_exchange(from: &Ns, to: &Ns, ip: IpAddr, len: usize) -> Result<()> {
     let receiver = udp_receiver(to, ip)?;
     receiver.set_read_timeout(Some(COMES))?;
@@ -151,7 +151,7 @@ fn pump(near: &mut TcpStream, far: &mut TcpStream, bytes: usize) -> Result<()> {
     Ok(())
 }
 
-/// Sends an echo request and tells whether its reply comes.
+/// Sends an echo request, and returns whether its reply arrives.
 pub fn ping(from: &Ns, to: IpAddr, expected: bool) -> Result<bool> {
     let mut socket = ping_socket(from, to)?;
     socket.set_read_timeout(Some(if expected { COMES } else { COMES_NOT }))?;
@@ -173,7 +173,7 @@ pub fn ping(from: &Ns, to: IpAddr, expected: bool) -> Result<bool> {
         }
     };
     let request = [request.as_slice(), b"netkit"].concat();
-    // A raw socket tells of ENOBUFS where a datagram socket would not.
+    // A raw socket reports ENOBUFS; a datagram socket would not.
     match socket.send_to(&request, &SocketAddr::new(to, 0).into()) {
         Err(error) if error.raw_os_error() != Some(libc::ENOBUFS) => {
             return Err(error).context("sending an echo request")

@@ -83,7 +83,7 @@ pub struct Zcrx {
 }
 
 impl Zcrx {
-    /// Provides memory to a queue of a device of the namespace; the kernel's answer is the inner result.
+    /// Provides memory to a queue of a device of the namespace; the inner result is the kernel's answer.
     pub fn register(ns: &Ns, index: u32, queue: u32) -> Result<Result<Self, Errno>> {
         let ring = IoUring::<squeue::Entry, cqueue::Entry32>::builder()
             .setup_single_issuer()

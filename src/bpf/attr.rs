@@ -2,14 +2,13 @@
 
 //! Requests of the bpf(2) system call (`union bpf_attr`), one view per command.
 //!
-//! The system call has copied the union from user space, and zeroed what user space left out.
+//! The system call has copied the union from user space, and zeroed the fields that user space left out.
 //!
 //! C header: [`include/uapi/linux/bpf.h`](srctree/include/uapi/linux/bpf.h)
 
 use crate::bindings;
 
-/// Where among the programs of an attachment point a request wants to go, or finds what it takes off, and at which
-/// state of them.
+/// The place of a request among the programs of an attachment point, and the revision that the request expects.
 pub(crate) struct Place {
     /// `BPF_F_BEFORE`, `BPF_F_AFTER`, `BPF_F_REPLACE`, `BPF_F_ID`, `BPF_F_LINK`.
     pub(crate) flags: u32,
@@ -20,7 +19,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Wherever it is.
+    /// Any place.
     pub(crate) const ANY: Self = Self {
         flags: 0,
         relative: 0,
@@ -58,7 +57,7 @@ impl<'a> ProgRequest<'a> {
         self.view().attach_type
     }
 
-    /// The program that is to be replaced, if the flags say that one is.
+    /// The program to be replaced, if the flags request a replacement.
     pub(crate) fn replace_bpf_fd(&self) -> Option<u32> {
         let view = self.view();
         (view.attach_flags & bindings::BPF_F_REPLACE != 0).then_some(view.replace_bpf_fd)
@@ -107,7 +106,8 @@ impl<'a> LinkRequest<'a> {
 
     pub(crate) fn place(&self) -> Place {
         let view = self.view();
-        // SAFETY: `tcx` is one of the union's members that are plain numbers. The other links on devices have the same.
+        // SAFETY: All members of the union that are for links on devices consist of plain numbers, and `tcx` has the
+        // same fields as the others.
         let tcx = unsafe { &view.__bindgen_anon_3.tcx };
         Place {
             flags: view.flags,
@@ -122,7 +122,7 @@ impl<'a> LinkRequest<'a> {
 ///
 /// # Invariants
 ///
-/// The union holds such a request, and `uattr` is where user space has it.
+/// The union holds such a request, and `uattr` is its address in user space.
 pub(crate) struct QueryRequest<'a> {
     attr: &'a bindings::bpf_attr,
     uattr: *mut bindings::bpf_attr,
@@ -142,7 +142,7 @@ impl<'a> QueryRequest<'a> {
     }
 
     pub(crate) fn target_ifindex(&self) -> u32 {
-        // SAFETY: By the type invariant; a plain number, whichever member wrote it.
+        // SAFETY: By the type invariant; the field is a plain number, whichever member of the union was written.
         unsafe { self.attr.query.__bindgen_anon_1.target_ifindex }
     }
 

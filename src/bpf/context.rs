@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The BPF network context: where redirect helpers leave what they want done.
+//! The BPF network context, in which redirect helpers store their request.
 //!
 //! C header: [`include/linux/filter.h`](srctree/include/linux/filter.h)
 
@@ -18,13 +18,13 @@ use kernel::types::NotThreadSafe;
 /// `current->bpf_net_context` is set while a value is reachable.
 pub(crate) struct NetContext(NotThreadSafe);
 
-/// What was set, and has to be cleared; null inside another context.
+/// The context that was set, and must be cleared; null inside another context.
 struct Set(*mut bindings::bpf_net_context);
 
 impl Drop for Set {
     #[inline(always)]
     fn drop(&mut self) {
-        // SAFETY: What `bpf_net_ctx_set()` answered; null is left alone.
+        // SAFETY: `bpf_net_ctx_set()` has returned the pointer; null is ignored.
         unsafe { bindings::netkit_rs_bpf_net_ctx_clear(self.0) };
     }
 }
@@ -36,8 +36,8 @@ impl Drop for Set {
 #[inline(always)]
 pub(crate) fn with_net_context<R>(_bh: &BhDisabled, f: impl FnOnce(&NetContext) -> R) -> R {
     let mut context = MaybeUninit::uninit();
-    // SAFETY: The memory lives until `_set` is dropped, which takes it out of the task again. What of it is
-    // read before it is written, `bpf_net_ctx_set()` initialises.
+    // SAFETY: The memory lives until `_set` is dropped, which removes it from the task. `bpf_net_ctx_set()` initialises
+    // each field that is read before it is written.
     let _set = Set(unsafe { bindings::netkit_rs_bpf_net_ctx_set(context.as_mut_ptr()) });
     // INVARIANT: There was a context, or there is one now, until `f` returns.
     f(&NetContext(NotThreadSafe))

@@ -2,9 +2,9 @@
 
 //! BPF links between a program and a network device.
 //!
-//! The link is the built-in driver's own struct, with the built-in driver's own table of operations:
-//! no link points into this module. The functions behind that table are replaced by livepatch while the module is
-//! loaded; C's, which come back after it, find a link of theirs.
+//! A link is the built-in driver's own struct, with the built-in driver's own table of operations. So no link points
+//! into this module. While the module is loaded, livepatch replaces the functions of that table. After an unload, C's
+//! functions find a link that they could have made.
 //!
 //! C header: [`include/linux/bpf.h`](srctree/include/linux/bpf.h)
 
@@ -39,11 +39,11 @@ use kernel::{
     types::Opaque, //
 };
 
-/// A link whose target is a network device: a `struct bpf_link` and a `struct net_device *`, as the built-in drivers have it.
+/// A link whose target is a network device: a `struct bpf_link` and a `struct net_device *`, as in the built-in driver.
 ///
 /// # Invariants
 ///
-/// `dev` is null, or the device in whose program array the link stands. RTNL protects it.
+/// `dev` is null, or the device whose program array contains the link. RTNL protects it.
 #[repr(C)]
 #[derive(Zeroable)]
 pub(crate) struct DeviceLink {
@@ -51,7 +51,7 @@ pub(crate) struct DeviceLink {
     dev: DevicePtr,
 }
 
-/// `struct net_device *`, without a reference: whoever takes the link off the device clears it.
+/// `struct net_device *`, without a reference: the code that detaches the link clears it.
 #[repr(transparent)]
 struct DevicePtr(UnsafeCell<*mut bindings::net_device>);
 
@@ -62,9 +62,9 @@ unsafe impl Zeroable for DevicePtr {}
 ///
 /// # Safety
 ///
-/// The built-in driver's links must be of the type `LINK_TYPE` and have the table `link_lops()`, whose `dealloc` frees them as `KBox` does. Their
-/// struct must be laid out as [`DeviceLink::LAYOUT`] says. While the module has devices, the functions of [`LinkAdapter`] must be in the
-/// place of those in the table.
+/// The built-in driver's links must be of the type `LINK_TYPE` and have the table `link_lops()`, whose `dealloc` frees
+/// them as `KBox` does. Their struct must be laid out as [`DeviceLink::LAYOUT`] says. While the module has devices, the
+/// functions of [`LinkAdapter`] must replace those in the table.
 pub(crate) unsafe trait BuiltInLinks: BuiltIn {
     /// `BPF_LINK_TYPE_*`.
     const LINK_TYPE: bindings::bpf_link_type;
@@ -89,7 +89,7 @@ impl DeviceLink {
         unsafe { &*link.cast() }
     }
 
-    /// The device of the link is gone.
+    /// Clears the device of a link, because the device is being unregistered.
     ///
     /// # Safety
     ///
@@ -104,31 +104,31 @@ impl DeviceLink {
         unsafe { *self.dev.0.get() = dev };
     }
 
-    /// The device that the link is on; none once the device or the attachment is gone.
+    /// The device to which the link is attached; `None` after the link was detached or the device was unregistered.
     pub(crate) fn device<'a>(&self, _rtnl: &'a Rtnl) -> Option<&'a NetDevice> {
-        // SAFETY: RTNL protects the field. By the type invariant the device has not been through its `ndo_uninit`,
-        // so that it is there as long as RTNL is held.
+        // SAFETY: RTNL protects the field. By the type invariant the device has not completed its `ndo_uninit`, so it
+        // exists as long as RTNL is held.
         unsafe { NetDevice::from_raw_opt(*self.dev.0.get()) }
     }
 
-    /// The same as a device of the driver `T`.
+    /// The same device, as a device of the driver `T`.
     pub(crate) fn device_of<'a, T: BuiltIn>(&self, rtnl: &'a Rtnl) -> Option<&'a Device<T>> {
         self.device(rtnl).and_then(NetDevice::downcast)
     }
 
-    /// What the program is attached as (`enum bpf_attach_type`).
+    /// The attach type of the program (`enum bpf_attach_type`).
     pub(crate) fn attach_type(&self) -> u32 {
-        // SAFETY: By the type invariant the link is valid; `bpf_link_init()` alone writes `link->attach_type`.
+        // SAFETY: By the type invariant the link is valid; only `bpf_link_init()` writes `link->attach_type`.
         unsafe { (*self.link.get()).attach_type }
     }
 
-    /// The program that the link runs. RTNL excludes a change of it.
+    /// The program of the link. While RTNL is held, it does not change.
     fn prog<'a>(&'a self, _rtnl: &'a Rtnl) -> Option<&'a Prog> {
-        // SAFETY: The link is valid, and references its program; it is changed under RTNL only.
+        // SAFETY: The link is valid, and holds a reference on its program. `link->prog` is changed under RTNL only.
         unsafe { Prog::from_raw_opt((*self.link.get()).prog) }
     }
 
-    /// Takes the link off its device, `dev`. The link is defunct then.
+    /// Detaches the link from its device, `dev`. The link has no device after that.
     fn detach<T: DeviceType<Private: HasMprog>>(&self, dev: &Device<T>, rtnl: &Rtnl) -> Result {
         let prog = self.prog(rtnl).map_or(ptr::null_mut(), Prog::as_ptr);
         dev.mprog()
@@ -138,9 +138,9 @@ impl DeviceLink {
         Ok(())
     }
 
-    /// Gives the link, which is on `dev`, another program.
+    /// Replaces the program of the link, which is attached to `dev`.
     ///
-    /// `EPERM` where its program is not the one that the caller expects.
+    /// `EPERM` if the current program is not the program that the caller expects.
     pub(crate) fn update<T: DeviceType<Private: HasMprog>>(
         &self,
         dev: &Device<T>,
@@ -156,25 +156,25 @@ impl DeviceLink {
             return Ok(());
         }
         let reference: ARef<Prog> = new.into();
-        // SAFETY: The link is valid, and `old` its program; `new` becomes it right here.
+        // SAFETY: The link is valid, and `old` is its program; `new` becomes its program below.
         let change = unsafe { dev.mprog().replace_link(new, self.link.get(), old, rtnl) }?;
         warn_on_once(!change.is_in_place());
-        // SAFETY: The link is valid, and this field of it written with xchg() only.
+        // SAFETY: The link is valid, and its field `prog` is written with xchg() only.
         let old = unsafe {
             exchange_prog(
                 &raw mut (*self.link.get()).prog,
                 ARef::into_raw(reference).as_ptr().cast(),
             )
         };
-        // SAFETY: `old` came out of `link->prog`, on which the link had a reference. `bpf_prog_put()` frees after a
-        // grace period (`__bpf_prog_put_rcu()`), as senders may still run it.
+        // SAFETY: `old` was in `link->prog`, so the link had a reference on it. `bpf_prog_put()` frees after a grace
+        // period (`__bpf_prog_put_rcu()`), because senders may still run the program.
         unsafe { bindings::bpf_prog_put(old) };
         change.commit();
         Ok(())
     }
 }
 
-/// A link that user space cannot reach yet. If it is dropped, the link goes away.
+/// A link that user space cannot reach yet. Dropping the value removes the link.
 ///
 /// # Invariants
 ///
@@ -190,8 +190,8 @@ impl<T: BuiltInLinks + DeviceType<Private: HasMprog>> PrimedLink<T> {
     /// `EMFILE` and more.
     pub(crate) fn new(prog: &Prog, attach_type: u32) -> Result<Self> {
         let link = KBox::<DeviceLink>::zeroed(GFP_KERNEL_ACCOUNT)?;
-        // SAFETY: The memory is that of a link; the table is the built-in driver's, for links of this kind. The
-        // program is referenced by `prog` until the link is settled.
+        // SAFETY: The memory is that of a link; the table is the built-in driver's, for links of this kind. `prog`
+        // holds a reference on the program until the link is settled (`bpf_link_settle()`).
         unsafe {
             bindings::bpf_link_init(
                 link.link.get(),
@@ -202,8 +202,8 @@ impl<T: BuiltInLinks + DeviceType<Private: HasMprog>> PrimedLink<T> {
             )
         };
         let mut primer = MaybeUninit::zeroed();
-        // SAFETY: `bpf_link_init()` has just run, and the primer is memory for the answer. `bpf_link_prime()` does
-        // not free the link on failure: the box does.
+        // SAFETY: `bpf_link_init()` has just run, and the primer is memory for the result. `bpf_link_prime()` does not
+        // free the link on failure: the box does.
         to_result(unsafe { bindings::bpf_link_prime(link.link.get(), primer.as_mut_ptr()) })?;
         // The link's file owns it now.
         let _ = KBox::into_raw(link);
@@ -216,14 +216,14 @@ impl<T: BuiltInLinks + DeviceType<Private: HasMprog>> PrimedLink<T> {
         })
     }
 
-    /// Puts the link into the program array of `dev`, at the place that user space asks for, and gives it to user
-    /// space: the file descriptor. If it cannot be attached, it goes away.
+    /// Attaches the link to `dev`, at the place that user space requests, and returns the file descriptor for user
+    /// space. If the link cannot be attached, it is removed.
     pub(crate) fn attach(self, dev: &Device<T>, place: &Place, rtnl: &Rtnl) -> Result<c_int> {
         let link = self.primer.link;
         // SAFETY: By the type invariant; `dev` is set right here.
         unsafe { dev.mprog().attach_link(&self.prog, link, place, rtnl) }?.commit();
         // SAFETY: By the type invariant.
-        // INVARIANT: The link stands in the array of `dev`.
+        // INVARIANT: The link is in the array of `dev`.
         unsafe { DeviceLink::from_raw(link) }.set_device(dev.as_ptr());
         Ok(self.settle())
     }
@@ -238,17 +238,17 @@ impl<T: BuiltInLinks + DeviceType<Private: HasMprog>> PrimedLink<T> {
 
 impl<T> Drop for PrimedLink<T> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant; the link forgets its program, so that only `prog` references it. It is not
-        // attached: `attach()` consumes the value, and drops it only where that failed.
+        // SAFETY: By the type invariant. `bpf_link_cleanup()` clears the link's program, so that only `prog` holds a
+        // reference on it. The link is not attached: `attach()` consumes the value, and drops it only if it fails.
         unsafe { bindings::bpf_link_cleanup(&mut self.primer) };
     }
 }
 
-/// What `BPF_OBJ_GET_INFO_BY_FD` says about a link.
+/// The result of `BPF_OBJ_GET_INFO_BY_FD` for a link.
 pub(crate) struct LinkInfo<'a>(&'a mut bindings::bpf_link_info);
 
 impl LinkInfo<'_> {
-    /// What it says about a link on a device, whatever its type (`info.tcx` and others).
+    /// Writes the fields that all links on devices have, whatever their type (`info.tcx` and others).
     pub(crate) fn set_device(&mut self, ifindex: u32, attach_type: u32) {
         self.0.__bindgen_anon_1.tcx.ifindex = ifindex;
         self.0.__bindgen_anon_1.tcx.attach_type = attach_type;
@@ -257,9 +257,9 @@ impl LinkInfo<'_> {
 
 /// A driver with links on its devices (`struct bpf_link_ops`).
 ///
-/// All run in a context that may sleep, without RTNL.
+/// All callbacks run in a context that may sleep, without RTNL.
 pub(crate) trait BpfLinkDriver: BuiltInLinks + DeviceType<Private: HasMprog> {
-    /// Another program; `old` is the one that user space expects, if it does.
+    /// Replaces the program. `old` is the program that user space expects, if it named one.
     fn update(link: &DeviceLink, new: &Prog, old: Option<&Prog>) -> Result;
 
     /// `/proc/PID/fdinfo/FD`.
@@ -270,11 +270,11 @@ pub(crate) trait BpfLinkDriver: BuiltInLinks + DeviceType<Private: HasMprog> {
 }
 
 impl<T: DeviceType<Private: HasMprog>> Device<T> {
-    /// Takes every program and link off the device, which is being unregistered.
+    /// Detaches all programs and links from the device, which is being unregistered.
     pub(crate) fn release_programs(&self, rtnl: &Rtnl) {
         self.mprog().release_all(rtnl, |link| {
-            // SAFETY: By the invariant of `Bundle` the link is of this kind. RTNL is held (`rtnl`). A link that is attached is alive, as
-            // its release detaches it.
+            // SAFETY: By the invariant of `Bundle` the link is of this kind. RTNL is held (`rtnl`). A link that is
+            // attached is alive, because its release detaches it.
             unsafe { DeviceLink::forget_device(link) };
         });
     }
@@ -284,7 +284,7 @@ impl<T: DeviceType<Private: HasMprog>> Device<T> {
 pub(crate) struct LinkAdapter<T>(PhantomData<T>);
 
 impl<T: BpfLinkDriver> LinkAdapter<T> {
-    /// Takes the link off its device, if it has one still.
+    /// Detaches the link, if it still has a device.
     fn leave_device(link: &DeviceLink) {
         let rtnl = Rtnl::lock();
         if let Some(dev) = link.device_of::<T>(&rtnl) {
@@ -292,7 +292,7 @@ impl<T: BpfLinkDriver> LinkAdapter<T> {
         }
     }
 
-    /// The last reference goes.
+    /// The last reference on the link was put.
     ///
     /// # Safety
     ///
@@ -303,7 +303,7 @@ impl<T: BpfLinkDriver> LinkAdapter<T> {
         klp::stay_on_stack();
     }
 
-    /// User space detaches.
+    /// User space detaches the link.
     ///
     /// # Safety
     ///
@@ -341,8 +341,8 @@ impl<T: BpfLinkDriver> LinkAdapter<T> {
         };
         from_result(|| {
             T::update(link, new_prog.ok_or(EINVAL)?, old)?;
-            // SAFETY: The reference that `link_update()` got from `bpf_prog_get()`: it puts it only if
-            // `update_prog()` fails. The link has taken one of its own.
+            // SAFETY: This puts the reference that `link_update()` got from `bpf_prog_get()`. `link_update()` itself
+            // puts it only if `update_prog()` fails. The link has taken its own reference.
             unsafe { bindings::bpf_prog_put(new) };
             Ok(0)
         })

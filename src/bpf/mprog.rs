@@ -2,10 +2,10 @@
 
 //! Ordered arrays of BPF programs at one attachment point.
 //!
-//! C header: [`include/linux/bpf_mprog.h`](srctree/include/linux/bpf_mprog.h), whose comment tells the protocol:
-//! the array exists twice (a bundle), a change is written to the copy that is not in use, the copy is published,
-//! readers of the old one are waited for, and only then the change is committed. [`Change`] does the last three
-//! steps, always all of them, and in this order.
+//! The comment of the C header, [`include/linux/bpf_mprog.h`](srctree/include/linux/bpf_mprog.h), describes the
+//! protocol. The array exists twice (a bundle). A change is written to the copy that is not in use. Then the copy is
+//! published, readers of the old copy are waited for, and the change is committed. [`Change`] does these last three
+//! steps, always all of them, in this order.
 
 use super::{
     attr::{Place, QueryRequest},
@@ -38,7 +38,7 @@ use kernel::{
 
 type Entry = bindings::bpf_mprog_entry;
 
-/// The array of programs in use, or none (`struct bpf_mprog_entry __rcu *`). All zeroes is none.
+/// The array of programs in use (`struct bpf_mprog_entry __rcu *`). All zeroes is null: no array.
 ///
 /// # Invariants
 ///
@@ -51,19 +51,20 @@ unsafe impl Zeroable for Active {}
 // SAFETY: Accessed with the RCU pointer macros, and changed only with a proof of RTNL.
 unsafe impl Sync for Active {}
 
-/// The two copies of the array, and what belongs to both (`struct bpf_mprog_bundle`).
+/// The two copies of the array, and the data of both (`struct bpf_mprog_bundle`).
 ///
-/// Programs that are attached by themselves are referenced by the array; those of a link by the link.
+/// The array holds a reference on each program that is attached without a link. A link holds the reference on its
+/// program.
 ///
 /// # Invariants
 ///
 /// - All zeroes, or initialised by `bpf_mprog_bundle_init()`; changed under RTNL.
-/// - Every link in it is a `DeviceLink` of `link.rs`, and its `dev` the device that this is part of.
+/// - Every link in it is a `DeviceLink` of `link.rs`, and the `dev` of the link is the device that this is part of.
 #[repr(transparent)]
 #[derive(Zeroable)]
 pub(crate) struct Bundle(Opaque<bindings::bpf_mprog_bundle>);
 
-// SAFETY: It is changed under RTNL, and read under RTNL or RCU; each function takes the evidence.
+// SAFETY: The bundle is changed under RTNL, and read under RTNL or RCU; each function takes the evidence.
 unsafe impl Sync for Bundle {}
 
 /// The private area of a device to which programs can be attached. [`impl_has_mprog!`] implements it.
@@ -81,7 +82,7 @@ pub(crate) unsafe trait HasMprog {
 /// Implements [`HasMprog`] for a private area, from the names of its two fields:
 /// `impl_has_mprog! { unsafe impl HasMprog for Private { self.active, self.bundle } }`.
 macro_rules! impl_has_mprog {
-    // SAFETY: `active()` and `bundle()` below always return these fields; the rest is the caller's to say.
+    // SAFETY: `active()` and `bundle()` below always return these fields; the caller claims the rest.
     (unsafe impl HasMprog for $private:ty { self.$active:ident, self.$bundle:ident }) => {
         // SAFETY: As above.
         unsafe impl $crate::bpf::mprog::HasMprog for $private {
@@ -98,13 +99,13 @@ macro_rules! impl_has_mprog {
 pub(crate) use impl_has_mprog;
 
 impl Active {
-    /// The programs that a packet meets; none where nothing is attached.
+    /// The programs that run for a packet; `None` if no program is attached.
     #[inline(always)]
     pub(crate) fn programs<'a, R: ReadSide>(&'a self, read_side: &'a R) -> Option<Programs<'a, R>> {
         // SAFETY: The slot is `self`, a `struct bpf_mprog_entry __rcu *` that `rcu_dereference_bh()` only loads.
         let entry = unsafe { bindings::netkit_rs_rcu_dereference_bh(self.0.get().cast()) };
-        // INVARIANT: By the type invariant; an entry that is taken out of use is not written to before a grace
-        // period has ended.
+        // INVARIANT: By the type invariant; an entry that is no longer in use is not written to before a grace period
+        // has ended.
         Some(Programs {
             entry: NonNull::new(entry.cast())?,
             _read_side: read_side,
@@ -125,8 +126,8 @@ pub(crate) struct Mprog<'a> {
 }
 
 impl<'a> Mprog<'a> {
-    /// The entry in use; with `fallback`, an empty one where there is none. `None` also for a bundle that was
-    /// never initialised.
+    /// The entry in use. If there is none, with `fallback` an empty entry. `None` also for a bundle that was never
+    /// initialised.
     fn entry(&self, fallback: bool, _rtnl: &Rtnl) -> Option<*mut Entry> {
         // SAFETY: The slot is a `struct bpf_mprog_entry __rcu *`; RTNL protects it, so that
         // `rtnl_dereference()` may load it.
@@ -143,7 +144,8 @@ impl<'a> Mprog<'a> {
 
     /// Attaches a program.
     ///
-    /// `EEXIST`, `ERANGE`, `ESTALE` and more, as `bpf_mprog_attach()` has them; `ENODEV` for a device that is being unregistered.
+    /// `EEXIST`, `ERANGE`, `ESTALE` and others, as from `bpf_mprog_attach()`; `ENODEV` for a device that is being
+    /// unregistered.
     pub(crate) fn attach(
         self,
         prog: &Prog,
@@ -155,7 +157,7 @@ impl<'a> Mprog<'a> {
         let replace = replace.map_or(ptr::null_mut(), Prog::as_ptr);
         // SAFETY: The program is referenced, there is no link, and `replace` is null or a valid program.
         let change = unsafe { self.attach_raw(prog, ptr::null_mut(), replace, place, rtnl) }?;
-        // The array has it now.
+        // The array holds the reference now.
         mem::forget(reference);
         change.commit();
         Ok(())
@@ -215,7 +217,7 @@ impl<'a> Mprog<'a> {
         place: &Place,
         rtnl: &'a Rtnl,
     ) -> Result<Change<'a>> {
-        // Whatever is attached after `ndo_uninit` would point at the device for ever.
+        // A program or link that is attached after `ndo_uninit` would never be released.
         if !self.dev.is_registered() {
             return Err(ENODEV);
         }
@@ -243,7 +245,7 @@ impl<'a> Mprog<'a> {
         })
     }
 
-    /// Detaches a program, or the one that `place` names. `ENOENT` where nothing is attached.
+    /// Detaches a program, or the program that `place` names. `ENOENT` if nothing is attached.
     pub(crate) fn detach(self, prog: Option<&Prog>, place: &Place, rtnl: &Rtnl) -> Result {
         let prog = prog.map_or(ptr::null_mut(), Prog::as_ptr);
         self.detach_raw(prog, ptr::null_mut(), place, rtnl)?
@@ -251,7 +253,7 @@ impl<'a> Mprog<'a> {
         Ok(())
     }
 
-    /// Detaches a link. `ENOENT` where nothing is attached, or not this one.
+    /// Detaches a link. `ENOENT` if this link is not attached.
     pub(super) fn detach_link(
         self,
         prog: *mut bindings::bpf_prog,
@@ -283,7 +285,7 @@ impl<'a> Mprog<'a> {
                 place.revision,
             )
         })?;
-        // SAFETY: `bpf_mprog_detach()` has answered an entry of the same bundle, whose `parent` `bpf_mprog_total()`
+        // SAFETY: `bpf_mprog_detach()` has returned an entry of the same bundle, whose `parent` `bpf_mprog_total()`
         // reads.
         if unsafe { bindings::netkit_rs_bpf_mprog_total(new) } == 0 {
             new = ptr::null_mut();
@@ -296,14 +298,15 @@ impl<'a> Mprog<'a> {
         })
     }
 
-    /// Tells user space what is attached (`bpf_mprog_query()`). `ENOSPC` where its buffers are too small.
+    /// Writes the attached programs and links to user space (`bpf_mprog_query()`). `ENOSPC` if the buffers are too
+    /// small.
     pub(crate) fn query(self, request: &QueryRequest<'_>, rtnl: &Rtnl) -> Result {
         let entry = self.entry(false, rtnl).unwrap_or(ptr::null_mut());
         // SAFETY: The request is the system call's, the entry null or valid, and RTNL its lock.
         to_result(unsafe { bindings::bpf_mprog_query(request.as_ptr(), request.user_ptr(), entry) })
     }
 
-    /// Takes everything off, for a device that goes: programs are put, `forget` is called for links.
+    /// Detaches everything from a device that is being unregistered: puts the programs, and calls `forget` for links.
     pub(super) fn release_all(self, rtnl: &Rtnl, forget: impl Fn(*mut bindings::bpf_link)) {
         let Some(entry) = self.entry(false, rtnl) else {
             return;
@@ -311,8 +314,8 @@ impl<'a> Mprog<'a> {
         self.publish(ptr::null_mut(), rtnl);
         // SAFETY: RTNL is held, so this is a context that may sleep.
         unsafe { bindings::synchronize_rcu() };
-        // SAFETY: By the type invariant the entry is part of a bundle that `bpf_mprog_bundle_init()` has made, which
-        // set `parent`.
+        // SAFETY: By the type invariant the entry is part of a bundle that `bpf_mprog_bundle_init()` has initialised,
+        // which set `parent`.
         let bundle = unsafe { (*entry).parent };
         for i in 0..bindings::BPF_MPROG_MAX as usize {
             // SAFETY: Both arrays have BPF_MPROG_MAX items.
@@ -321,8 +324,8 @@ impl<'a> Mprog<'a> {
                 break;
             }
             if link.is_null() {
-                // SAFETY: An item without a link holds the reference that `attach()` gave it. `synchronize_rcu()` is
-                // over, so that nobody runs the program.
+                // SAFETY: An item without a link holds the reference that `attach()` gave it. `synchronize_rcu()` has
+                // returned, so nobody runs the program.
                 unsafe { bindings::bpf_prog_put(prog) };
             } else {
                 forget(link);
@@ -338,19 +341,19 @@ impl<'a> Mprog<'a> {
     }
 }
 
-/// The programs of an attachment point, as they were at one moment.
+/// The programs of an attachment point at one moment.
 ///
 /// # Invariants
 ///
-/// `entry` is valid as long as the critical section that `_read_side` stands for.
+/// `entry` is valid during the critical section of `_read_side`.
 pub(crate) struct Programs<'a, R> {
     entry: NonNull<Entry>,
     _read_side: &'a R,
 }
 
 impl<R: ReadSide> Programs<'_, R> {
-    /// Runs the programs in their order until one of them says something else than `next`
-    /// (`bpf_mprog_foreach_prog()`). `default` is the answer of an empty array.
+    /// Runs the programs in their order until a program returns a verdict other than `next`
+    /// (`bpf_mprog_foreach_prog()`). `default` is the verdict of an empty array.
     #[inline(always)]
     pub(crate) fn run(
         &self,
@@ -364,14 +367,14 @@ impl<R: ReadSide> Programs<'_, R> {
         let mut item = items.cast::<bindings::bpf_mprog_fp>();
         let mut verdict = default;
         loop {
-            // SAFETY: The array ends with a null item, which the loop does not pass. An item is replaced while
-            // it is read: hence volatile, as READ_ONCE() in C.
+            // SAFETY: The array ends with a null item, and the loop ends there. An item may be replaced while it is
+            // read: hence volatile, as READ_ONCE() in C.
             let prog = unsafe { (&raw const (*item).prog).read_volatile() };
             if prog.is_null() {
                 return verdict;
             }
-            // SAFETY: The packet is valid and owned by the type of `packet`, and bottom halves are disabled, as
-            // `bpf_prog_run()` needs it. The program is valid until the grace period that `Change` waits for
+            // SAFETY: The packet is valid and owned by the type of `packet`, and bottom halves are disabled, which
+            // `bpf_prog_run()` requires. The program is valid until the grace period for which `Change` waits
             // (`synchronize_rcu()`) before `bpf_mprog_commit()`.
             verdict = unsafe {
                 bindings::netkit_rs_bpf_compute_data_pointers(packet.as_ptr());
@@ -380,14 +383,14 @@ impl<R: ReadSide> Programs<'_, R> {
             if verdict != next {
                 return verdict;
             }
-            // SAFETY: Not past the end, as above.
+            // SAFETY: The next item exists, because this one is not null, as above.
             item = unsafe { item.add(1) };
         }
     }
 }
 
 impl<T: DeviceType<Private: HasMprog>> NewDevice<'_, T> {
-    /// Makes the attachment point ready (`bpf_mprog_bundle_init()`).
+    /// Initialises the attachment point (`bpf_mprog_bundle_init()`).
     pub(crate) fn init_mprog(&self) {
         // SAFETY: By the invariant of `NewDevice` nobody else uses the device: nothing is attached that
         // `bpf_mprog_bundle_init()` could overwrite.
@@ -410,11 +413,11 @@ impl<T: DeviceType<Private: HasMprog>> Device<T> {
 
 /// A change that was written to the bundle, and that readers do not see yet.
 ///
-/// It must be committed; one that is dropped commits itself, since it can't be taken back.
+/// The change must be committed. Dropping it commits it, because it cannot be undone.
 ///
 /// # Invariants
 ///
-/// `old` is the entry that was in use, `publish` the one to be used in its place, if any.
+/// `old` is the entry that was in use. `publish` is the entry that replaces it, if any.
 #[must_use = "a change has to be committed"]
 pub(super) struct Change<'a> {
     mprog: Mprog<'a>,
@@ -424,10 +427,10 @@ pub(super) struct Change<'a> {
 }
 
 impl Change<'_> {
-    /// Publishes the new array, waits until nobody runs the old one, and drops what was taken off.
+    /// Publishes the new array, waits until nobody runs the old one, and puts the program that was detached.
     pub(super) fn commit(self) {}
 
-    /// A replacement happens in the array that is in use: it has nothing to publish.
+    /// Whether the change was made in the array that is in use, as a replacement is. Then there is nothing to publish.
     pub(super) fn is_in_place(&self) -> bool {
         self.publish.is_none()
     }
@@ -440,8 +443,8 @@ impl Drop for Change<'_> {
             // SAFETY: RTNL is held, so this is a context that may sleep.
             unsafe { bindings::synchronize_rcu() };
         }
-        // SAFETY: By the type invariant `old` is an entry of an initialised bundle. After `synchronize_rcu()`, or in
-        // place, nobody runs what `bpf_mprog_commit()` puts: `bundle->ref`.
+        // SAFETY: By the type invariant `old` is an entry of an initialised bundle. After `synchronize_rcu()`, or for a
+        // change in place, nobody runs the program that `bpf_mprog_commit()` puts: `bundle->ref`.
         unsafe { bindings::netkit_rs_bpf_mprog_commit(self.old) };
     }
 }

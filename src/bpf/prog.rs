@@ -25,7 +25,7 @@ pub(crate) struct Prog(Opaque<bindings::bpf_prog>);
 // grace period.
 unsafe impl AlwaysRefCounted for Prog {
     fn inc_ref(&self) {
-        // SAFETY: By the type invariant somebody holds a reference, which `bpf_prog_inc()` needs: it does not take
+        // SAFETY: By the type invariant somebody holds a reference, which `bpf_prog_inc()` requires: it must not take
         // the first one.
         unsafe { bindings::netkit_rs_bpf_prog_inc(self.as_ptr()) };
     }
@@ -49,14 +49,14 @@ impl Prog {
     /// (`bpf_prog_get_type()`). `EBADF`, `EINVAL`.
     pub(crate) fn same_type_by_fd(&self, fd: u32) -> Result<ARef<Self>> {
         // SAFETY: By the type invariant the program is valid; `bpf_prog_load()` sets `prog->type` before anybody can
-        // have it.
+        // get the program.
         let type_ = unsafe { (*self.as_ptr()).type_ };
-        // SAFETY: `bpf_prog_get_type()` looks in the descriptors of the current task, and checks any number: callable
-        // in process context, as system calls are.
+        // SAFETY: `bpf_prog_get_type()` searches the descriptors of the current task, and checks any number. It may be
+        // called in process context, in which system calls run.
         let prog = from_err_ptr(unsafe { bindings::netkit_rs_bpf_prog_get_type(fd, type_) })?;
         let prog = NonNull::new(prog.cast()).ok_or(EBADF)?;
-        // SAFETY: `bpf_prog_get_type()` has answered no error, so a program with a reference, which becomes the
-        // value's.
+        // SAFETY: `bpf_prog_get_type()` has not returned an error, so it has returned a program with a reference. The
+        // value takes over the reference.
         Ok(unsafe { ARef::from_raw(prog) })
     }
 
@@ -64,7 +64,7 @@ impl Prog {
         self.0.get()
     }
 
-    /// The id by which user space knows the program.
+    /// The id of the program in user space.
     pub(crate) fn id(&self) -> u32 {
         // SAFETY: The program is valid, and so is its `aux`, whose id was set before the program was published.
         unsafe { (*(*self.as_ptr()).aux).id }

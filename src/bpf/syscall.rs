@@ -19,9 +19,9 @@ use kernel::{
     prelude::*, //
 };
 
-/// A driver whose devices take programs from the bpf(2) system call.
+/// A driver to whose devices the bpf(2) system call attaches programs.
 ///
-/// All run in the context of the system call, which may sleep, without RTNL.
+/// All callbacks run in the context of the system call, which may sleep, without RTNL.
 pub(crate) trait SyscallDriver {
     /// `BPF_PROG_ATTACH`.
     fn prog_attach(call: &SystemCall, request: &ProgRequest<'_>, prog: &Prog) -> Result;
@@ -32,7 +32,7 @@ pub(crate) trait SyscallDriver {
     /// `BPF_PROG_QUERY`.
     fn prog_query(call: &SystemCall, request: &QueryRequest<'_>) -> Result;
 
-    /// `BPF_LINK_CREATE`: the new file descriptor.
+    /// `BPF_LINK_CREATE`. Returns the new file descriptor.
     fn link_attach(call: &SystemCall, request: &LinkRequest<'_>, prog: &Prog) -> Result<c_int>;
 }
 
@@ -42,8 +42,8 @@ pub(crate) struct SyscallAdapter<T>(PhantomData<T>);
 impl<T: SyscallDriver> SyscallAdapter<T> {
     /// # Safety
     ///
-    /// `attr` must hold a request of this kind, `prog` be a program with a reference that the callee takes over on
-    /// success; it must be a bpf(2) system call that calls this.
+    /// `attr` must hold a request of this kind, `prog` must be a program with a reference that the callee takes over on
+    /// success; the caller must be a bpf(2) system call.
     pub(crate) unsafe extern "C" fn prog_attach(
         attr: *const bindings::bpf_attr,
         prog: *mut bindings::bpf_prog,
@@ -54,8 +54,8 @@ impl<T: SyscallDriver> SyscallAdapter<T> {
         let call = unsafe { SystemCall::assume() };
         from_result(|| {
             T::prog_attach(&call, &request, program.ok_or(EINVAL)?)?;
-            // SAFETY: The reference that `bpf_prog_attach()` got from `bpf_prog_get_type()`: it puts it only on an
-            // error. The array has taken one of its own.
+            // SAFETY: This puts the reference that `bpf_prog_attach()` got from `bpf_prog_get_type()`.
+            // `bpf_prog_attach()` itself puts it only on an error. The array has taken its own reference.
             unsafe { bindings::bpf_prog_put(prog) };
             Ok(0)
         })
@@ -63,8 +63,8 @@ impl<T: SyscallDriver> SyscallAdapter<T> {
 
     /// # Safety
     ///
-    /// `attr` must hold a request of this kind, `prog` be null or a valid program; it must be a bpf(2) system call that calls
-    /// this.
+    /// `attr` must hold a request of this kind, `prog` must be null or a valid program; the caller must be a bpf(2)
+    /// system call.
     pub(crate) unsafe extern "C" fn prog_detach(
         attr: *const bindings::bpf_attr,
         prog: *mut bindings::bpf_prog,
@@ -78,8 +78,8 @@ impl<T: SyscallDriver> SyscallAdapter<T> {
 
     /// # Safety
     ///
-    /// `attr` must hold a request of this kind, `uattr` be where user space has it; it must be a bpf(2) system call that calls
-    /// this.
+    /// `attr` must hold a request of this kind, `uattr` must be its address in user space; the caller must be a bpf(2)
+    /// system call.
     pub(crate) unsafe extern "C" fn prog_query(
         attr: *const bindings::bpf_attr,
         uattr: *mut bindings::bpf_attr,
@@ -93,8 +93,8 @@ impl<T: SyscallDriver> SyscallAdapter<T> {
 
     /// # Safety
     ///
-    /// `attr` must hold a request of this kind, `prog` be a program with a reference that the callee takes over on
-    /// success; it must be a bpf(2) system call that calls this.
+    /// `attr` must hold a request of this kind, `prog` must be a program with a reference that the callee takes over on
+    /// success; the caller must be a bpf(2) system call.
     pub(crate) unsafe extern "C" fn link_attach(
         attr: *const bindings::bpf_attr,
         prog: *mut bindings::bpf_prog,
@@ -105,8 +105,8 @@ impl<T: SyscallDriver> SyscallAdapter<T> {
         let call = unsafe { SystemCall::assume() };
         from_result(|| {
             let fd = T::link_attach(&call, &request, program.ok_or(EINVAL)?)?;
-            // SAFETY: The reference that `link_create()` got from `bpf_prog_get()`: it puts it only on an error. The
-            // link has taken one of its own.
+            // SAFETY: This puts the reference that `link_create()` got from `bpf_prog_get()`. `link_create()` itself
+            // puts it only on an error. The link has taken its own reference.
             unsafe { bindings::bpf_prog_put(prog) };
             Ok(fd)
         })

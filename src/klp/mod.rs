@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Livepatching: functions of this module in the place of the kernel's.
+//! Livepatching: functions of this module replace functions of the kernel.
 //!
 //! C header: [`include/linux/livepatch.h`](srctree/include/linux/livepatch.h)
 
@@ -20,19 +20,19 @@ use kernel::{
     time::{delay::fsleep, Delta}, //
 };
 
-/// Marks the module as a livepatch, without which the loader would not resolve its livepatch relocations
-/// (`MODULE_INFO(livepatch, "Y")`).
+/// Marks the module as a livepatch (`MODULE_INFO(livepatch, "Y")`). Otherwise the loader would not resolve its
+/// livepatch relocations.
 #[link_section = ".modinfo"]
 #[used(compiler)]
 static LIVEPATCH: [u8; 12] = *b"livepatch=Y\0";
 
-/// A function of vmlinux, and the one that takes its place (`struct klp_func`).
+/// A function of vmlinux, and its replacement (`struct klp_func`).
 #[repr(transparent)]
 #[derive(Clone, Copy)]
 pub(crate) struct Func(bindings::klp_func);
 
 impl Func {
-    /// The function `name`, which must stand in kallsyms once, and its replacement.
+    /// The function `name`, which must be in kallsyms exactly once, and its replacement.
     ///
     /// # Safety
     ///
@@ -66,17 +66,17 @@ impl Func {
     }
 }
 
-/// Ends a replacement that returns nothing: what it calls is called, not jumped to.
+/// Ends a replacement that returns nothing: prevents the compiler from turning the last call into a jump.
 ///
-/// The livepatch core looks for tasks inside the replacements on their stacks (`klp_check_stack_func()`). Of one that has jumped to
-/// another function of the module nothing is left there: the module could be unloaded while a task sleeps in it.
-/// modtool refuses a module in which a replacement does so.
+/// The livepatch core looks for the addresses of replacements on the stacks of all tasks (`klp_check_stack_func()`). A
+/// replacement that has jumped to another function of the module leaves no address there: the module could be unloaded
+/// while a task sleeps in that function. modtool refuses a module with such a replacement.
 #[inline(always)]
 pub(crate) fn stay_on_stack() {
     compiler_fence(Ordering::SeqCst);
 }
 
-/// A set of functions that is put in place as a whole (`struct klp_patch`): a writable static.
+/// A set of replacements that are enabled together (`struct klp_patch`): a writable static.
 pub(crate) struct Patch<const N: usize>(UnsafeCell<Inner<N>>);
 
 #[repr(C)]
@@ -88,8 +88,8 @@ struct Inner<const N: usize> {
     end: Func,
 }
 
-// SAFETY: `klp_enable_patch()` is the only one to write the structures from then on, under `klp_mutex`; before it,
-// `enable()` is, which runs once.
+// SAFETY: Before `klp_enable_patch()`, only `enable()` writes the structures, and it runs once. From then on, only
+// `klp_enable_patch()` and the rest of the livepatch core write them, under `klp_mutex`.
 unsafe impl<const N: usize> Sync for Patch<N> {}
 
 impl<const N: usize> Patch<N> {
@@ -108,13 +108,15 @@ mod private {
 
     /// [`Patch`], whatever its size.
     pub(crate) trait Enable {
-        /// `klp_enable_patch()`: puts the functions in place, for each task when it is not inside one of them.
+        /// `klp_enable_patch()`: enables the replacements, for each task at a moment when it is not inside one of the
+        /// functions.
         ///
-        /// `EBUSY` while another patch is in transition, `EINVAL` where the kernel has not all of the functions.
+        /// `EBUSY` while another patch is in transition, `EINVAL` if the kernel lacks one of the functions.
         ///
         /// # Safety
         ///
-        /// To be called once, as the last step of the initialisation of `module`, which succeeds if this does.
+        /// Must be called once, as the last step of the initialisation of `module`, which succeeds if this call
+        /// succeeds.
         unsafe fn enable(
             &'static self,
             module: &'static ThisModule,
@@ -132,8 +134,8 @@ mod private {
             callbacks: bindings::klp_callbacks,
         ) -> Result {
             let inner = self.0.get();
-            // SAFETY: By the function's safety requirement nobody else knows of the structures yet. The functions
-            // lie one behind the other, with an empty one at the end, as the core expects.
+            // SAFETY: By the function's safety requirement nobody else knows of the structures yet. The functions form
+            // an array that ends with an empty entry, as `klp_enable_patch()` expects.
             unsafe {
                 (*inner).objects[0].funcs = (&raw mut (*inner).funcs).cast();
                 (*inner).objects[0].callbacks = callbacks;
@@ -144,7 +146,8 @@ mod private {
         }
 
         fn as_ptr(&'static self) -> *mut bindings::klp_patch {
-            // SAFETY: The static is there as long as the module; the address of its field `patch` is taken, nothing read.
+            // SAFETY: The static exists as long as the module. Only the address of its field `patch` is computed,
+            // nothing is read.
             unsafe { &raw mut (*self.0.get()).patch }
         }
     }
@@ -153,10 +156,10 @@ mod private {
 /// A patch of any size.
 pub(crate) type AnyPatch = dyn private::Enable;
 
-/// What a module does besides patching.
+/// What a livepatch module does besides patching.
 pub(crate) trait Livepatch: Sized + Send + Sync + 'static {
-    /// All of the module's initialisation that comes before the patch. What it did is undone by dropping the
-    /// result: if the patch cannot be enabled, and when the module is unloaded.
+    /// All of the module's initialisation before the patch. Dropping the result undoes it: if the patch cannot be
+    /// enabled, and when the module is unloaded.
     fn prepare() -> Result<Self>;
 
     /// The module's patch.
@@ -164,18 +167,19 @@ pub(crate) trait Livepatch: Sized + Send + Sync + 'static {
 
     /// Every task runs the patch's functions (`klp_callbacks::post_patch`).
     ///
-    /// Runs with `klp_mutex` held, which the loading of any module waits for: no lock may be waited for here whose holder may
-    /// load a module.
+    /// Runs with `klp_mutex` held, for which the loading of any module waits. So this must not wait for a lock whose
+    /// holder may load a module.
     fn patched();
 
-    /// Every task runs the patch's functions, for the last time (`klp_callbacks::pre_unpatch`). As [`Self::patched`].
+    /// Every task still runs the patch's functions, and will switch back (`klp_callbacks::pre_unpatch`). The rule for
+    /// locks is that of [`Self::patched`].
     fn unpatching();
 
-    /// Another livepatch is about to be loaded, or takes the place of this one, in whole or in part. A cumulative one does so
-    /// without [`Self::unpatching`]. May be told again.
+    /// Another livepatch is about to be loaded, or replaces this livepatch, in whole or in part. A cumulative livepatch
+    /// does so without [`Self::unpatching`]. May be called several times.
     fn another_comes();
 
-    /// The other livepatch is in, or out again, and all of this patch is in force. May be told again.
+    /// The other livepatch is loaded, or removed again, and all of this patch is in force. May be called several times.
     fn stays();
 }
 
@@ -191,9 +195,9 @@ impl<T: Livepatch> Callbacks<T> {
 
     /// # Safety
     ///
-    /// None: `klp_complete_transition()` passes the patch's object, which is not looked at.
+    /// None: `klp_complete_transition()` passes the patch's object, which is not used.
     unsafe extern "C" fn post_patch(_object: *mut bindings::klp_object) {
-        // `klp_mutex` is held, so that no other patch is in transition or comes to be.
+        // `klp_mutex` is held: no other patch is in transition, and none can begin one.
         if others::is_one_coming() {
             T::another_comes();
         } else {
@@ -204,7 +208,7 @@ impl<T: Livepatch> Callbacks<T> {
 
     /// # Safety
     ///
-    /// None: `__klp_disable_patch()` passes the patch's object, which is not looked at.
+    /// None: `__klp_disable_patch()` passes the patch's object, which is not used.
     unsafe extern "C" fn pre_unpatch(_object: *mut bindings::klp_object) {
         T::unpatching();
     }
@@ -212,8 +216,8 @@ impl<T: Livepatch> Callbacks<T> {
 
 /// A module that is a livepatch.
 ///
-/// From the end of its initialisation on it cannot be unloaded until the patch was disabled through sysfs, and the
-/// kernel's own functions are back for every task.
+/// After its initialisation, the module cannot be unloaded until the patch is disabled through sysfs and every task has
+/// switched back to the kernel's own functions.
 pub(crate) struct Live<T: Livepatch> {
     // Dropped in this order, after `drop()`.
     _others: others::Registration<T>,
@@ -224,8 +228,8 @@ impl<T: Livepatch> kernel::Module for Live<T> {
     fn init(module: &'static ThisModule) -> Result<Self> {
         let prepared = T::prepare()?;
         let others = others::Registration::new()?;
-        // SAFETY: `do_init_module()` calls this once, and it is the last step: what follows `klp_enable_patch()`
-        // cannot fail.
+        // SAFETY: `do_init_module()` calls this once, and this is the last step: nothing after `klp_enable_patch()` can
+        // fail.
         unsafe { T::patch().enable(module, Callbacks::<T>::TABLE) }.inspect_err(|err| {
             pr_err!(
                 "cannot livepatch the kernel ({}): is another livepatch in transition?\n",
@@ -240,12 +244,13 @@ impl<T: Livepatch> kernel::Module for Live<T> {
 }
 
 impl<T: Livepatch> Drop for Live<T> {
-    /// The livepatch core holds a reference to the module as long as tasks may be inside its functions, and for good once a
-    /// transition was forced. Only `rmmod -f` gets here before: then the module has to stay.
+    /// The livepatch core holds a reference to the module as long as tasks may be inside its functions, and forever
+    /// once a transition was forced. Only `rmmod -f` calls this before the reference is put: then the module has to
+    /// stay.
     fn drop(&mut self) {
         let mut told = false;
-        // SAFETY: `__this_module` is this module; `module_refcount()` reads its `refcnt`. It is negative once the module cannot
-        // be used any more (`try_release_module_ref()`).
+        // SAFETY: `__this_module` is this module; `module_refcount()` reads its `refcnt`, which is negative once the
+        // module cannot be used any more (`try_release_module_ref()`).
         while unsafe { bindings::module_refcount(&raw mut bindings::__this_module) } > 0 {
             if !told {
                 pr_emerg!("forced removal while the livepatch is in use: the module stays until it is disabled\n");

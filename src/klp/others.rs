@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Other livepatches, as they come and go.
+//! Other livepatches that are loaded and removed.
 //!
-//! A cumulative livepatch ("replace") ends all others when its transition is over, and calls none of their callbacks
-//! (Documentation/livepatch/cumulative-patches.rst). Whether a livepatch is one shows only once its module has run its
-//! initialisation. So a module that has something to put right makes way before that, for any livepatch.
+//! A cumulative livepatch ("replace") ends all other livepatches when its transition is over, and calls none of their
+//! callbacks (Documentation/livepatch/cumulative-patches.rst). Whether a livepatch is cumulative is known only after
+//! its module has run its initialisation. So a module that has work to do before it is replaced does this work before
+//! that, for any livepatch.
 //!
 //! C headers: [`include/linux/module.h`](srctree/include/linux/module.h), `kernel/livepatch/core.h`
 
@@ -32,7 +33,8 @@ struct Core;
 
 impl Core {
     fn lock() -> Self {
-        // SAFETY: `klp_mutex` is initialised at build time; the callers may sleep, and hold nothing that its holders wait for.
+        // SAFETY: `klp_mutex` is initialised at build time; the callers may sleep, and hold no lock for which a holder
+        // of `klp_mutex` waits.
         unsafe { bindings::netkit_rs_mutex_lock(&raw mut bindings::klp_mutex) };
         Self
     }
@@ -45,13 +47,13 @@ impl Drop for Core {
     }
 }
 
-/// Whether the patch is enabled, and no later one takes its place: a cumulative one, or one that replaces a function that the
-/// patch replaces (`klp_ftrace_handler()` takes the latest).
+/// Whether the patch is enabled, and no later patch takes precedence: a cumulative patch, or a patch that replaces one
+/// of the same functions (`klp_ftrace_handler()` uses the latest patch).
 fn is_in_force(patch: &'static AnyPatch) -> bool {
     let _core = Core::lock();
     let patch = patch.as_ptr();
-    // SAFETY: The patch is static. `klp_mutex` protects `enabled` and `klp_patches`; an enabled patch is on that list, the
-    // entries of which are the `list` members of patches, in the order in which they came.
+    // SAFETY: The patch is static. `klp_mutex` protects `enabled` and `klp_patches`. An enabled patch is on that list,
+    // whose entries are the `list` members of patches, in the order in which the patches were enabled.
     unsafe {
         (*patch).enabled
             && entries(&raw mut (*patch).list, &raw mut bindings::klp_patches).all(|entry| {
@@ -68,8 +70,9 @@ fn is_in_force(patch: &'static AnyPatch) -> bool {
 ///
 /// The patch must be on `klp_patches`, and `klp_mutex` held while the iterator is used.
 unsafe fn functions(patch: *mut bindings::klp_patch) -> impl Iterator<Item = usize> {
-    // SAFETY: By the function's safety requirement the lists do not change (`klp_add_object_nops()` and its like run under
-    // `klp_mutex`). The entries are the `node` members of objects, and of functions; an object without a name is vmlinux.
+    // SAFETY: By the function's safety requirement the lists do not change (`klp_add_object_nops()` and similar
+    // functions run under `klp_mutex`). The entries are the `node` members of objects, and of functions; an object
+    // without a name is vmlinux.
     unsafe {
         let objects = &raw mut (*patch).obj_list;
         entries(objects, objects)
@@ -83,11 +86,11 @@ unsafe fn functions(patch: *mut bindings::klp_patch) -> impl Iterator<Item = usi
     }
 }
 
-/// The entries of a list behind `from`, to its end, which is `head`.
+/// The entries of a list after `from`, up to its end, which is `head`.
 ///
 /// # Safety
 ///
-/// `from` must be on the list, and the list not change while the iterator is used.
+/// `from` must be on the list, and the list must not change while the iterator is used.
 unsafe fn entries(
     from: *mut bindings::list_head,
     head: *mut bindings::list_head,
@@ -100,16 +103,16 @@ unsafe fn entries(
     })
 }
 
-/// The livepatch modules that are between their coming and the end of their initialisation, as addresses. (The ninth at a time
-/// is overlooked until its initialisation is over.)
+/// The addresses of the livepatch modules that are being loaded and have not finished their initialisation. (If there
+/// are more than eight at a time, the ninth is not seen until its initialisation is over.)
 static COMING: [Atomic<usize>; 8] = [const { Atomic::new(0) }; 8];
 
-/// Whether another livepatch is coming.
+/// Whether another livepatch is being loaded.
 pub(super) fn is_one_coming() -> bool {
     COMING.iter().any(|slot| slot.load(Relaxed) != 0)
 }
 
-/// Puts `new` where `old` is. Fully ordered.
+/// Replaces `old` by `new`. Fully ordered.
 fn exchange_coming(old: usize, new: usize) {
     let _full = COMING
         .iter()
@@ -128,7 +131,7 @@ struct Block(UnsafeCell<bindings::notifier_block>);
 
 // SAFETY: `register_module_notifier()` gives the block to `module_notify_list`, which protects it with its `rwsem`.
 unsafe impl Send for Block {}
-// SAFETY: As above: nothing here uses the block but the calls that register and unregister it.
+// SAFETY: As above: only the calls that register and unregister the block use it.
 unsafe impl Sync for Block {}
 
 impl<T: Livepatch> Registration<T> {
@@ -137,7 +140,7 @@ impl<T: Livepatch> Registration<T> {
         let mut block: bindings::notifier_block = pin_init::zeroed();
         block.notifier_call = Some(Self::call);
         let block = KBox::new(Block(UnsafeCell::new(block)), GFP_KERNEL)?;
-        // SAFETY: The block lies in a box, which is freed after `unregister_module_notifier()` in `drop()`.
+        // SAFETY: The block is in a box, which is freed after `unregister_module_notifier()` in `drop()`.
         to_result(unsafe { bindings::register_module_notifier(block.0.get()) })?;
         // INVARIANT: Registered just now.
         Ok(Self(block, PhantomData))
@@ -180,7 +183,8 @@ impl<T: Livepatch> Registration<T> {
 
 impl<T: Livepatch> Drop for Registration<T> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant. It waits for calls that are under way, and cannot fail for a registered block.
+        // SAFETY: By the type invariant. The call waits for calls of the notifier that have begun, and cannot fail for
+        // a registered block.
         unsafe { bindings::unregister_module_notifier(self.0 .0.get()) };
     }
 }

@@ -2,7 +2,7 @@
 
 //! The driver that is built into the kernel, and that a driver of this module stands in for.
 //!
-//! Both drivers serve the same devices. So both have the same private area, and a device is told from its
+//! Both drivers serve the same devices, with the same private area. A device of either driver is recognised by its
 //! operations table: the built-in driver's or the module's.
 //!
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
@@ -15,7 +15,7 @@ use super::device::{
 use crate::bindings;
 use core::ptr;
 
-/// A driver that stands in for one that is built into the kernel.
+/// A driver that stands in for a driver that is built into the kernel.
 ///
 /// # Safety
 ///
@@ -29,7 +29,7 @@ pub(crate) unsafe trait BuiltIn: DeviceType {
     /// The operations of the built-in driver's devices.
     fn netdev_ops() -> *const bindings::net_device_ops;
 
-    /// What the built-in driver tells ethtool.
+    /// The ethtool operations of the built-in driver's devices.
     fn ethtool_ops() -> *const bindings::ethtool_ops;
 
     /// The operations on queues of the built-in driver's devices.
@@ -37,15 +37,16 @@ pub(crate) unsafe trait BuiltIn: DeviceType {
 }
 
 impl NetDevice {
-    /// The device as one of the driver `T`, if either the module or the built-in driver that `T` stands in for has it.
+    /// The device as a device of the driver `T`, if either the module or the built-in driver that `T` stands in for
+    /// serves it.
     pub(crate) fn downcast<T: BuiltIn>(&self) -> Option<&Device<T>> {
         let ops = self.netdev_ops();
         if !ptr::eq(ops, T::tables().netdev_ops()) && !ptr::eq(ops, T::netdev_ops()) {
             return None;
         }
-        // SAFETY: The operations of `T` are set by the setup callback of `T`, on a device that was allocated with the private
-        // area of `T`, and by a takeover, on one of the built-in driver. By the safety requirement of `BuiltIn` the latter's
-        // devices have such an area, too.
+        // SAFETY: Two places set the operations of `T`: the setup callback of `T`, on a device that was allocated with
+        // the private area of `T`, and a takeover, on a device of the built-in driver. By the safety requirement of
+        // `BuiltIn` the built-in driver's devices have such an area, too.
         unsafe { Device::from_raw_opt(self.as_ptr()) }
     }
 }

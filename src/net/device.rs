@@ -23,8 +23,8 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// Points at a device that stays allocated as long as the reference lives: because it is registered and RTNL or
-/// an RCU read-side lock is held, or because a callback of its own runs, or because it was not published yet.
+/// Points at a device that stays allocated as long as the reference lives: the device is registered and RTNL or an RCU
+/// read-side lock is held, or a callback of the device runs, or the device is not published yet.
 #[repr(transparent)]
 pub(crate) struct NetDevice(Opaque<bindings::net_device>);
 
@@ -46,13 +46,13 @@ impl NetDevice {
 
     /// `__dev_get_by_index()`: the device with this index in `net`, if there is one.
     pub(crate) fn by_index<'a>(net: &Net, ifindex: u32, _rtnl: &'a Rtnl) -> Option<&'a Self> {
-        // SAFETY: The namespace is valid, and RTNL is held, as `__dev_get_by_index()` wants it.
+        // SAFETY: The namespace is valid, and RTNL is held, which `__dev_get_by_index()` requires.
         let dev = unsafe { bindings::__dev_get_by_index(net.as_ptr(), ifindex as i32) };
         // SAFETY: Null, or a registered device; devices are unregistered and freed under RTNL.
         unsafe { Self::from_raw_opt(dev) }
     }
 
-    /// The operations table: it tells the driver that has the device right now.
+    /// The operations table. It identifies the driver that serves the device at this moment.
     pub(crate) fn netdev_ops(&self) -> *const bindings::net_device_ops {
         // SAFETY: By the type invariant the device is valid; its driver sets `netdev_ops` before `register_netdevice()`.
         // A takeover changes it: hence volatile.
@@ -69,7 +69,7 @@ impl NetDevice {
 
     /// The namespace that the device is in (`dev_net()`).
     ///
-    /// A device that moves changes it under RTNL and waits for readers, so that either namespace lives on.
+    /// When a device moves, this changes under RTNL, and the old namespace lives until all readers are done.
     #[inline(always)]
     pub(crate) fn net(&self) -> &Net {
         // SAFETY: By the type invariant the device is valid; `dev_net()` loads `dev->nd_net`.
@@ -81,7 +81,7 @@ impl NetDevice {
 
     #[inline(always)]
     fn flags(&self) -> u32 {
-        // SAFETY: The device is valid. Changed under RTNL, read without: hence volatile.
+        // SAFETY: The device is valid. `flags` is changed under RTNL, and read here without RTNL: hence volatile.
         unsafe { (&raw const (*self.as_ptr()).flags).read_volatile() }
     }
 
@@ -97,12 +97,12 @@ impl NetDevice {
         u32::from(unsafe { (&raw const (*self.as_ptr()).reg_state).read_volatile() })
     }
 
-    /// Whether the device is registered, and its unregistration has not begun. Only a holder of RTNL changes that.
+    /// Whether the device is registered, and its unregistration has not begun. This changes under RTNL only.
     pub(crate) fn is_registered(&self) -> bool {
         self.reg_state() == bindings::netdev_reg_state_NETREG_REGISTERED
     }
 
-    /// Whether the device is being unregistered: the notifiers are told.
+    /// Whether the device is being unregistered: the notifiers are called in this state.
     pub(crate) fn is_unregistering(&self) -> bool {
         self.reg_state() == bindings::netdev_reg_state_NETREG_UNREGISTERING
     }
@@ -113,7 +113,7 @@ impl NetDevice {
         unsafe { bindings::unregister_netdevice_queued(self.as_ptr()) }
     }
 
-    /// Whether there is a device underneath, hardware that is.
+    /// Whether the device has a parent device, as hardware has.
     pub(crate) fn has_parent(&self) -> bool {
         // SAFETY: By the type invariant the device is valid; SET_NETDEV_DEV() writes `dev->dev.parent` before
         // `register_netdevice()`.
@@ -134,10 +134,10 @@ impl NetDevice {
         unsafe { bindings::netif_carrier_off(self.as_ptr()) };
     }
 
-    /// Bytes that the device wants in front of a packet.
+    /// The bytes that the device needs before a packet.
     pub(crate) fn needed_headroom(&self) -> u16 {
-        // SAFETY: By the type invariant the device is valid; LL_RESERVED_SPACE() reads `needed_headroom` just so,
-        // with READ_ONCE().
+        // SAFETY: By the type invariant the device is valid; LL_RESERVED_SPACE() reads `needed_headroom` in the same
+        // way, with READ_ONCE().
         unsafe { (&raw const (*self.as_ptr()).needed_headroom).read_volatile() }
     }
 
@@ -148,7 +148,7 @@ impl NetDevice {
         unsafe { (&raw mut (*self.as_ptr()).needed_headroom).write_volatile(bytes) };
     }
 
-    /// Bytes that the device wants behind a packet.
+    /// The bytes that the device needs after a packet.
     pub(crate) fn needed_tailroom(&self) -> u16 {
         // SAFETY: By the type invariant the device is valid; senders read `needed_tailroom` with a single load, as
         // `arp_create()` does.
@@ -165,8 +165,8 @@ impl NetDevice {
     /// Clears `IFF_NOARP` by `dev_change_flags()`: the device resolves addresses from now on.
     pub(crate) fn enable_arp(&self, _rtnl: &Rtnl) {
         let flags = self.flags() & !bindings::net_device_flags_IFF_NOARP;
-        // SAFETY: The device is valid and registered, and RTNL is held. Clearing this flag cannot be refused;
-        // netkit.c does not look at the answer either.
+        // SAFETY: The device is valid and registered, and RTNL is held. Clearing `IFF_NOARP` cannot fail; netkit.c
+        // ignores the result, too.
         unsafe { bindings::dev_change_flags(self.as_ptr(), flags, ptr::null_mut()) };
     }
 
@@ -174,11 +174,11 @@ impl NetDevice {
     #[inline(always)]
     pub(crate) fn count_tx_dropped(&self) {
         // SAFETY: By the type invariant the device is valid; `dev_core_stats_tx_dropped_inc()` allocates
-        // `dev->core_stats` itself if it is not there.
+        // `dev->core_stats` itself if it does not exist.
         unsafe { bindings::netkit_rs_dev_core_stats_tx_dropped_inc(self.as_ptr()) };
     }
 
-    /// What the device itself counted of them before there were per-CPU counters (`DEV_STATS_READ()`).
+    /// The dropped packets in the counter of the device itself, beside the per-CPU counters (`DEV_STATS_READ()`).
     pub(crate) fn tx_dropped(&self) -> u64 {
         // SAFETY: By the type invariant the device is valid; DEV_STATS_READ() loads `dev->stats.__tx_dropped`, an
         // atomic.
@@ -191,15 +191,15 @@ impl NetDevice {
 // takes the evidence.
 unsafe impl Sync for NetDevice {}
 
-/// What all devices of one driver have in common.
+/// The properties of all devices of one driver.
 pub(crate) trait DeviceType: Sized + 'static {
-    /// The driver's part of each device. It starts as zeroes, and is shared between all that use the device.
+    /// The driver's private area of each device. It is zeroed at first, and shared by all users of the device.
     type Private: Zeroable + Sync;
 
-    /// What `ethtool -i` calls the driver.
+    /// The name of the driver, as `ethtool -i` shows it.
     const NAME: &'static CStr;
 
-    /// The driver's operations tables, one static: devices are recognised by its address.
+    /// The driver's operations tables, in one static, whose address identifies the driver's devices.
     fn tables() -> &'static Tables<Self>;
 }
 
@@ -207,7 +207,7 @@ pub(crate) trait DeviceType: Sized + 'static {
 ///
 /// # Invariants
 ///
-/// The functions in them are for devices of `T`. (`tables.rs` makes them.)
+/// The functions in the tables are for devices of `T`. (`tables.rs` makes the tables.)
 pub(crate) struct Tables<T> {
     pub(super) netdev: bindings::net_device_ops,
     pub(super) ethtool: bindings::ethtool_ops,
@@ -215,7 +215,7 @@ pub(crate) struct Tables<T> {
     pub(super) _driver: PhantomData<fn() -> T>,
 }
 
-// SAFETY: The tables are constants: `struct net_device_ops` and the others are only read, through pointers to const.
+// SAFETY: The tables are constants: C only reads `struct net_device_ops` and the others, through pointers to const.
 unsafe impl<T> Sync for Tables<T> {}
 
 impl<T: DeviceType> Tables<T> {
@@ -242,8 +242,9 @@ impl<T> Tables<T> {
 ///
 /// # Invariants
 ///
-/// That of [`NetDevice`], and: the device was allocated with the private area of `T`, set up by `T` or by the built-in
-/// driver that `T` stands in for, and counts its traffic in per-CPU `tstats`, which exist from registration on.
+/// The invariant of [`NetDevice`]. Also: the device was allocated with the private area of `T`, was set up by `T` or by
+/// the built-in driver that `T` stands in for, and counts its traffic in per-CPU `tstats`, which exist from
+/// registration on.
 #[repr(transparent)]
 pub(crate) struct Device<T>(NetDevice, PhantomData<fn() -> T>);
 
@@ -268,13 +269,13 @@ impl<T: DeviceType> Device<T> {
         unsafe { dev.cast::<Self>().as_ref() }
     }
 
-    /// The driver's own part of the device (`netdev_priv()`).
+    /// The driver's private area of the device (`netdev_priv()`).
     #[inline(always)]
     pub(crate) fn private(&self) -> &T::Private {
         // SAFETY: By the type invariant the device is valid; `netdev_priv()` is the address of `dev->priv`.
         let private = unsafe { bindings::netkit_rs_netdev_priv(self.as_ptr()) };
-        // SAFETY: By the type invariant; it was zeroed on allocation, which `Zeroable` allows, and `Sync` makes
-        // it fit to be shared. `Tables::new()` has compared its alignment with NETDEV_ALIGN.
+        // SAFETY: By the type invariant. The area was zeroed on allocation, which `Zeroable` allows, and `Sync` allows
+        // sharing it. `Tables::new()` has compared its alignment with NETDEV_ALIGN.
         unsafe { &*private.cast() }
     }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a driver tells ethtool (`struct ethtool_ops`).
+//! The ethtool operations of a driver (`struct ethtool_ops`).
 //!
 //! C header: [`include/linux/ethtool.h`](srctree/include/linux/ethtool.h)
 

@@ -11,7 +11,7 @@ use kernel::{
     str::CString, //
 };
 
-/// `struct netlink_ext_ack *`, which may be null: the kernel's own calls have nobody to tell.
+/// `struct netlink_ext_ack *`, which may be null: the kernel's own calls have no user to send a text to.
 ///
 /// # Invariants
 ///
@@ -21,7 +21,7 @@ pub(crate) struct ExtAck(*mut bindings::netlink_ext_ack);
 impl ExtAck {
     /// # Safety
     ///
-    /// `extack` must be null or valid, and used by nobody else, while the value exists.
+    /// While the value exists, `extack` must be null or valid, and nobody else may use it.
     pub(crate) unsafe fn from_raw(extack: *mut bindings::netlink_ext_ack) -> Self {
         // INVARIANT: By the function's safety requirement.
         Self(extack)
@@ -33,14 +33,14 @@ impl ExtAck {
 
     /// `NL_SET_ERR_MSG()`: sets the text, and returns `err` for the caller to pass on.
     ///
-    /// The text is copied (at most 79 bytes), so that none of it is read in the module after unloading.
+    /// The text is copied (at most 79 bytes), because the message may be read after the module is unloaded.
     pub(crate) fn error(&mut self, err: Error, text: &CStr) -> Error {
         // SAFETY: Null or valid by the type invariant; the text is NUL-terminated.
         unsafe { bindings::netkit_rs_nl_set_err_msg(self.0, text.as_char_ptr()) };
         err
     }
 
-    /// `NL_SET_ERR_MSG_FMT()`. Where memory is short, the errno goes without a text.
+    /// `NL_SET_ERR_MSG_FMT()`. If memory is short, there is no text, only the errno.
     pub(crate) fn error_fmt(&mut self, err: Error, text: fmt::Arguments<'_>) -> Error {
         match CString::try_from_fmt(text) {
             Ok(text) => self.error(err, &text),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whether the running kernel is the one that the module was built for.
+//! The check that the running kernel is the one that the module was built for.
 //!
 //! C header: [`include/linux/buildid.h`](srctree/include/linux/buildid.h)
 
@@ -13,10 +13,10 @@ use crate::bindings;
 use core::ffi::CStr;
 use kernel::prelude::*;
 
-/// Whether the running kernel is the one that the module was built for, and its driver the expected one.
+/// Checks that the module was built for the running kernel, and that the built-in driver is the expected one.
 ///
-/// `ENODEV`, with a line in the log, if not. A kernel's release name says too little: Debian rebuilds a kernel under
-/// the same name, and the kernel compares nothing else (no `CONFIG_MODVERSIONS`).
+/// Otherwise `ENODEV`, with a line in the log. The release name of a kernel is not enough: Debian sometimes rebuilds a
+/// kernel under the same name, and the kernel compares nothing else (no `CONFIG_MODVERSIONS`).
 pub(super) fn check<T: BuiltIn + RtnlLinkDriver>() -> Result {
     // SAFETY: `vmlinux_build_id` is an array of vmlinux, written once at boot (`init_vmlinux_build_id()`).
     let running = unsafe { (&raw const bindings::vmlinux_build_id).read() };
@@ -31,7 +31,7 @@ pub(super) fn check<T: BuiltIn + RtnlLinkDriver>() -> Result {
     }
     let table = T::link_ops();
     // SAFETY: By the trait's safety requirement the table is static data of vmlinux; its initialiser sets `kind`,
-    // `priv_size` and `maxtype`, and nobody writes them.
+    // `priv_size` and `maxtype`, and no code writes them.
     let (kind, size, max) = unsafe { ((*table).kind, (*table).priv_size, (*table).maxtype) };
     // SAFETY: The name of a link type ends in NUL.
     let kind = unsafe { CStr::from_char_ptr(kind) };

@@ -25,11 +25,11 @@ use kernel::{
 };
 
 impl<T: DeviceType> Device<T> {
-    /// Ends all leases of the device's queues but the first, which is never leased.
+    /// Ends all leases of the device's queues. (The first queue is never leased.)
     ///
-    /// Nobody but the lessee binds a pool to a leased queue. Sockets that are open have let go of theirs before a
-    /// device is uninitialised. That of a socket which was just closed goes in the background, and would not find
-    /// its queue any more: it is taken away here.
+    /// Only the lessee binds a pool to a leased queue. Before a device is uninitialised, open sockets have released
+    /// their pools. The pool of a socket that was just closed is released in the background, which would no longer find
+    /// the queue. So that pool is taken away here.
     pub(crate) fn unlease_rx_queues(&self, rtnl: &Rtnl) {
         if self.real_num_rx_queues() == 1 {
             return;
@@ -46,8 +46,8 @@ impl<T: DeviceType> Device<T> {
                 unsafe { bindings::xsk_clear_pool_at_qid(self.as_ptr(), index as u16) };
             }
             let _lease_lock = lease.device().lock();
-            // SAFETY: `index` is below `real_num_rx_queues`, `lease` is that queue's, and both devices are locked:
-            // `netdev_rx_queue_unlease()` asserts it.
+            // SAFETY: `index` is below `real_num_rx_queues`, `lease` belongs to that queue, and both devices are
+            // locked, as `netdev_rx_queue_unlease()` asserts.
             unsafe {
                 let queue = bindings::netkit_rs_netif_get_rx_queue(self.as_ptr(), index);
                 bindings::netdev_rx_queue_unlease(queue, lease.0);
@@ -56,16 +56,16 @@ impl<T: DeviceType> Device<T> {
     }
 }
 
-/// Deletes every device of the driver `T` that has a queue of `phys` on lease, and what goes along with it.
+/// Deletes every device of the driver `T` that leases a queue of `phys`, and the devices that are deleted with it.
 ///
-/// `phys` is being unregistered. A device with several of its queues is deleted once.
+/// `phys` is being unregistered. A device that leases several queues of `phys` is deleted once.
 pub(crate) fn delete_lessees<T: BuiltIn + RtnlLinkDriver>(phys: &NetDevice, rtnl: &Rtnl) {
     KillList::with(rtnl, |kill| {
         let _lock = phys.lock_ops();
         for index in 0..phys.real_num_rx_queues() {
             let (mut dev, mut at) = (phys.as_ptr(), index);
-            // SAFETY: `dev` is `phys`, and `at` below its `real_num_rx_queues`. A device that leases queues out has
-            // `queue_mgmt_ops` (`netdev_can_lease_queue()`), so that `lock_ops()` has locked it: the lease does not
+            // SAFETY: `dev` is `phys`, and `at` is below its `real_num_rx_queues`. A device whose queues are leased has
+            // `queue_mgmt_ops` (`netdev_can_lease_queue()`), so `lock_ops()` has locked it, and the lease does not
             // change.
             let queue = unsafe {
                 bindings::__netif_get_rx_queue_lease(
@@ -88,7 +88,7 @@ pub(crate) fn delete_lessees<T: BuiltIn + RtnlLinkDriver>(phys: &NetDevice, rtnl
 
 /// A driver whose devices get more receive queues on demand (`struct netdev_queue_mgmt_ops`).
 pub(crate) trait QueueDriver: DeviceType {
-    /// `ndo_queue_create`: one more queue, to be leased; its number.
+    /// `ndo_queue_create`: creates a queue for a lease, and returns its number.
     fn queue_create(dev: &Device<Self>, locked: &Locked<'_>, extack: &mut ExtAck) -> Result<u32>;
 }
 
@@ -114,7 +114,7 @@ impl<T: QueueDriver> QueueAdapter<T> {
         let locked = unsafe { Locked::assume(dev) };
         from_result(|| {
             let queue = T::queue_create(dev, &locked, &mut extack)?;
-            // `netdev_nl_queue_create_doit()` takes the number for that of a queue.
+            // `netdev_nl_queue_create_doit()` uses the number as that of a queue.
             if queue >= dev.real_num_rx_queues() {
                 return Err(EINVAL);
             }

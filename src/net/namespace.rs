@@ -40,11 +40,11 @@ impl Net {
     }
 }
 
-/// Evidence that this is a system call of the current task.
+/// Evidence that the current task is in a system call.
 ///
 /// # Invariants
 ///
-/// It is, as long as the value exists. So the task is not exiting, and has a namespace.
+/// The current task is in a system call as long as the value exists. So the task is not exiting, and has a namespace.
 pub(crate) struct SystemCall(NotThreadSafe);
 
 impl SystemCall {

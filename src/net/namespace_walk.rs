@@ -23,16 +23,16 @@ use kernel::{
 };
 
 impl Net {
-    /// The namespace behind this one on the list, or the first one.
+    /// The namespace after this one on the list, or the first one.
     ///
-    /// Takes `net_rwsem`, which nests inside RTNL, and nothing inside it: event handlers take it with instance locks of
-    /// devices held (`wext_netdev_notifier_call()`).
+    /// Takes `net_rwsem`, which nests inside RTNL, and no lock inside it: event handlers take `net_rwsem` while they
+    /// hold instance locks of devices (`wext_netdev_notifier_call()`).
     fn after<'a>(net: Option<&'a Self>, _rtnl: &'a Rtnl) -> Option<&'a Self> {
         let _list = NetList::read();
         let head = &raw mut bindings::net_namespace_list;
-        // SAFETY: `net_rwsem` is held for reading: the list does not change. A namespace that has left it meanwhile
-        // (`list_del_rcu()`) still points at the next one. None is freed while RTNL is held: before that, `cleanup_net()`
-        // takes it in `default_device_exit_batch()`.
+        // SAFETY: `net_rwsem` is held for reading: the list does not change. A namespace that has left the list in the
+        // meantime (`list_del_rcu()`) still points at the next one. No namespace is freed while RTNL is held: before
+        // `cleanup_net()` frees one, it takes RTNL in `default_device_exit_batch()`.
         unsafe {
             let entry = net.map_or(head, |net| &raw mut (*net.as_ptr()).list);
             let entry = (*entry).next;
@@ -44,9 +44,9 @@ impl Net {
     /// The first device here with this index or a larger one (`for_each_netdev_dump()`).
     fn device_from<'a>(&self, ifindex: c_ulong, _rtnl: &'a Rtnl) -> Option<&'a NetDevice> {
         let mut index = ifindex;
-        // SAFETY: The namespace is valid; `xa_find()` takes the RCU lock itself. An entry of `dev_by_index` is a device
-        // that is listed: `list_netdevice()` and `unlist_netdevice()` put it there and take it away, under RTNL. Its offset
-        // is the one in the kernel's BTF.
+        // SAFETY: The namespace is valid; `xa_find()` takes the RCU lock itself. An entry of `dev_by_index` is a listed
+        // device: `list_netdevice()` and `unlist_netdevice()` add and remove it, under RTNL. The offset of
+        // `dev_by_index` is the one in the kernel's BTF.
         unsafe {
             let dev = bindings::xa_find(
                 self.as_ptr().byte_add(layout::net::DEV_BY_INDEX).cast(),
@@ -67,7 +67,7 @@ impl Net {
 struct NetRef(NonNull<bindings::net>);
 
 impl NetRef {
-    /// `maybe_get_net()`: none for a namespace that nobody uses any more.
+    /// `maybe_get_net()`: `None` for a namespace that nobody uses any more.
     fn get(net: &Net) -> Option<Self> {
         // SAFETY: The namespace is valid; `maybe_get_net()` takes a reference if there are others.
         // INVARIANT: Taken just now.
@@ -82,12 +82,12 @@ impl Drop for NetRef {
     }
 }
 
-/// A walk of the devices of all namespaces on the list, that may let go of RTNL in between.
+/// A walk of the devices of all namespaces on the list, which can release RTNL in between.
 ///
-/// Not met are devices that come while it goes on, or that move meanwhile to a namespace that was walked already, and those of
-/// namespaces that have left the list: `cleanup_net()` is about to delete them.
+/// The walk misses devices that are created during the walk, devices that move to a namespace that was walked already,
+/// and devices of namespaces that have left the list: `cleanup_net()` is about to delete those.
 pub(crate) struct AllDevices {
-    /// Where the walk goes on, and the index to go on from. None: at the beginning.
+    /// The namespace, and the index in it, where the walk continues. `None` at the beginning.
     at: Option<(NetRef, c_ulong)>,
 }
 
@@ -96,8 +96,8 @@ impl AllDevices {
         Self { at: None }
     }
 
-    /// Calls `f` for the next devices, so many that they cost as much as `count` of one namespace; for a few more if the namespace
-    /// that was come to could not be found again. Whether there may be more.
+    /// Calls `f` for the next devices, as many as cost as much as `count` devices of one namespace, or a few more if
+    /// the current namespace cannot be referenced. Returns whether there may be more devices.
     pub(crate) fn visit(
         &mut self,
         count: usize,
@@ -109,7 +109,7 @@ impl AllDevices {
             // SAFETY: By the type invariant of `NetRef`.
             (unsafe { Net::from_raw(net.0.as_ptr()) }, *next)
         });
-        // Finding that a namespace has no more devices, and the next one, takes about as long as twelve devices.
+        // Reaching the end of a namespace, and finding the next namespace, takes about as long as twelve devices.
         const NAMESPACE: usize = 12;
         let mut left = count;
         loop {

@@ -21,7 +21,7 @@ use kernel::prelude::*;
 ///
 /// # Invariants
 ///
-/// The pointer is valid for `'a`, and so are the bytes that its length says.
+/// The pointer is valid for `'a`, and so are the bytes of its payload.
 #[derive(Clone, Copy)]
 pub(crate) struct Attr<'a>(ptr::NonNull<bindings::nlattr>, PhantomData<&'a [u8]>);
 
@@ -34,10 +34,10 @@ impl<'a> Attr<'a> {
     pub(crate) fn payload(&self) -> &'a [u8] {
         // SAFETY: By the type invariant the attribute is valid; `nla_len()` reads its header.
         let len = unsafe { bindings::netkit_rs_nla_len(self.as_ptr()) };
-        // SAFETY: By the type invariant the attribute is valid; `nla_data()` is the address behind its header
+        // SAFETY: By the type invariant the attribute is valid; `nla_data()` is the address after its header
         // (NLA_HDRLEN).
         let data = unsafe { bindings::netkit_rs_nla_data(self.as_ptr()) };
-        // SAFETY: By the type invariant; the core accepts no negative length.
+        // SAFETY: By the type invariant; the core does not accept a negative length.
         unsafe { slice::from_raw_parts(data.cast(), usize::try_from(len).unwrap_or(0)) }
     }
 
@@ -58,7 +58,7 @@ impl<'a> Attr<'a> {
     /// `nla_strscpy()` into a buffer of the size of a device name.
     pub(crate) fn ifname(&self) -> IfName {
         let mut name = IfName([0; IFNAMSIZ]);
-        // SAFETY: The attribute is valid, and the buffer as long as it says; the result ends in NUL.
+        // SAFETY: The attribute is valid, and the buffer has `IFNAMSIZ` bytes; the result ends in NUL.
         unsafe {
             bindings::netkit_rs_nla_strscpy(name.0.as_mut_ptr().cast(), self.as_ptr(), IFNAMSIZ)
         };
@@ -97,18 +97,18 @@ impl IfName {
 }
 
 impl ExtAck {
-    /// `NL_SET_ERR_MSG_ATTR()`: sets the text, and the attribute that it is about.
+    /// `NL_SET_ERR_MSG_ATTR()`: sets the text, and the attribute that caused the error.
     pub(crate) fn attr_error(&mut self, err: Error, attr: &Attr<'_>, text: &CStr) -> Error {
-        // SAFETY: Null or valid by the type invariant; the attribute is part of the request, which outlives
-        // the acknowledgement.
+        // SAFETY: The pointer is null or valid by the type invariant; the attribute is part of the request, which
+        // outlives the acknowledgement.
         unsafe { bindings::netkit_rs_nl_set_bad_attr(self.as_ptr(), attr.as_ptr()) };
         self.error(err, text)
     }
 }
 
-/// A family of attribute types: those that a table is indexed by, and that a message is written with.
+/// A family of attribute types. They are the index of a table, and the types in a message.
 pub(crate) trait AttrType: Copy {
-    /// The number of types, with 0, which is none: the entries of a table.
+    /// The number of types, including 0, which is not used: the number of entries of a table.
     const COUNT: usize;
 
     /// The number of the type in a message (`nlattr::nla_type`).
@@ -136,7 +136,7 @@ impl AttrType for Ifla {
 ///
 /// # Invariants
 ///
-/// There are `A::COUNT` pointers. Each is null or a valid attribute for `'a`.
+/// The slice has `A::COUNT` pointers. Each is null or a valid attribute for `'a`.
 pub(crate) struct Table<'a, A>(&'a [*mut bindings::nlattr], PhantomData<fn() -> A>);
 
 impl<A> Clone for Table<'_, A> {
@@ -173,7 +173,7 @@ impl<'a, A: AttrType> Table<'a, A> {
     }
 }
 
-/// Memory for the attributes of a [`PeerInfo`], too large to be moved about on the kernel's stack.
+/// Memory for the attributes of a [`PeerInfo`], which is too large to be moved on the kernel's stack.
 pub(crate) struct PeerTable([*mut bindings::nlattr; Ifla::COUNT]);
 
 impl PeerTable {
@@ -189,18 +189,18 @@ pub(crate) struct PeerInfo<'a> {
 }
 
 impl<'a> PeerInfo<'a> {
-    /// Parses `attr`. One that is too short for `struct ifinfomsg`, which a policy should refuse, has no attributes.
+    /// Parses `attr`. If it is too short for `struct ifinfomsg`, which a policy should refuse, it has no attributes.
     ///
-    /// As the C drivers do, takes no notice of an error: rtnetlink parsed the same attribute before it called
-    /// the driver, and refused the request if it was malformed.
+    /// Ignores errors, as the C drivers do: rtnetlink has parsed the same attribute before it called the driver, and
+    /// would have refused a malformed request.
     pub(crate) fn parse(attr: &Attr<'a>, memory: &'a mut PeerTable, extack: &mut ExtAck) -> Self {
         // The field `ifi_index` of `struct ifinfomsg`.
         const AT: usize = core::mem::offset_of!(bindings::ifinfomsg, ifi_index);
         let ifindex = attr.payload().get(AT..).and_then(<[u8]>::first_chunk);
-        // What was parsed before is no attribute of this one.
+        // Remove what was parsed from another attribute before.
         memory.0.fill(ptr::null_mut());
         if attr.payload().len() >= size_of::<bindings::ifinfomsg>() {
-            // SAFETY: The table has IFLA_MAX + 1 entries; the attribute is valid, and as long as the header that
+            // SAFETY: The table has IFLA_MAX + 1 entries. The attribute is valid, and not shorter than the header that
             // `rtnl_nla_parse_ifinfomsg()` skips.
             unsafe {
                 bindings::rtnl_nla_parse_ifinfomsg(
@@ -217,7 +217,7 @@ impl<'a> PeerInfo<'a> {
         }
     }
 
-    /// `ifi_index`: the index that the request asks for, 0 for any.
+    /// `ifi_index`: the index that the request wants, 0 for any.
     pub(crate) fn ifindex(&self) -> i32 {
         self.ifindex
     }
@@ -237,7 +237,7 @@ pub(crate) struct Message(*mut bindings::sk_buff);
 impl Message {
     /// # Safety
     ///
-    /// `skb` must be a netlink message, used by nobody else while the value exists.
+    /// `skb` must be a netlink message, and nobody else may use it while the value exists.
     pub(crate) unsafe fn from_raw(skb: *mut bindings::sk_buff) -> Self {
         // INVARIANT: By the function's safety requirement.
         Self(skb)
@@ -245,7 +245,7 @@ impl Message {
 
     #[inline]
     fn put(&mut self, attrtype: impl AttrType, bytes: &[u8]) -> Result {
-        // SAFETY: The message is valid, and `bytes` as long as it says.
+        // SAFETY: The message is valid, and `nla_put()` gets the length of `bytes`.
         to_result(unsafe {
             bindings::nla_put(
                 self.0,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Devices on their way into being: allocated, registered, kept.
+//! The stages of a new device: allocated, registered, kept.
 //!
-//! Each stage is a value; one that is dropped half way takes its device back.
+//! Each stage is a value. Dropping a value before the last stage frees or unregisters its device.
 //!
 //! C headers: [`include/net/rtnetlink.h`](srctree/include/net/rtnetlink.h),
 //! [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
@@ -34,20 +34,20 @@ use kernel::{
 /// How a device got its name (`NET_NAME_*`).
 #[derive(Clone, Copy)]
 pub(crate) enum NameAssign {
-    /// The kernel counted (`NET_NAME_ENUM`).
+    /// The kernel chose the next free name (`NET_NAME_ENUM`).
     Enum = bindings::NET_NAME_ENUM as isize,
-    /// The user chose (`NET_NAME_USER`).
+    /// The user chose the name (`NET_NAME_USER`).
     User = bindings::NET_NAME_USER as isize,
 }
 
 /// A device that is allocated and not registered.
 ///
-/// What rtnetlink passes to a driver stays rtnetlink's: it frees the device if `newlink` fails. What the driver
-/// creates by itself ([`NewDevice::create`]) is freed when the value is dropped.
+/// A device that rtnetlink passes to a driver belongs to rtnetlink, which frees it if `newlink` fails. A device that
+/// the driver creates ([`NewDevice::create`]) is freed when the value is dropped.
 ///
 /// # Invariants
 ///
-/// The pointer is a device of `T` that is not registered, and used by nobody else. If `owned`, nobody else frees it.
+/// The pointer is a device of `T` that is not registered, and nobody else uses it. If `owned`, nobody else frees it.
 pub(crate) struct NewDevice<'a, T: DeviceType> {
     dev: &'a Device<T>,
     owned: bool,
@@ -58,7 +58,7 @@ impl<'a, T: BuiltIn> NewDevice<'a, T> {
     ///
     /// # Safety
     ///
-    /// `dev` must be a device of `T` that is not registered and used by nobody else, for `'a`.
+    /// `dev` must be a device of `T` that is not registered, and nobody else may use it, for `'a`.
     pub(super) unsafe fn from_rtnetlink(dev: *mut bindings::net_device) -> Self {
         // SAFETY: By the function's safety requirement.
         let dev = unsafe { Device::from_raw(dev) };
@@ -66,7 +66,7 @@ impl<'a, T: BuiltIn> NewDevice<'a, T> {
         Self { dev, owned: false }
     }
 
-    /// Allocates one more device as rtnetlink would (`rtnl_create_link()`), with the attributes `attrs`.
+    /// Allocates another device as rtnetlink would (`rtnl_create_link()`), with the attributes `attrs`.
     pub(crate) fn create(
         net: &Net,
         name: &IfName,
@@ -75,8 +75,8 @@ impl<'a, T: BuiltIn> NewDevice<'a, T> {
         extack: &mut ExtAck,
         _rtnl: &'a Rtnl,
     ) -> Result<Self> {
-        // SAFETY: All arguments are valid, the table has IFLA_MAX + 1 entries by its type, and RTNL is held. The link type stays
-        // the built-in driver's: the device may outlive the module.
+        // SAFETY: All arguments are valid, the table has IFLA_MAX + 1 entries by its type, and RTNL is held. The link
+        // type is the built-in driver's, because the device may outlive the module.
         let dev = from_err_ptr(unsafe {
             bindings::rtnl_create_link(
                 net.as_ptr(),
@@ -87,14 +87,14 @@ impl<'a, T: BuiltIn> NewDevice<'a, T> {
                 extack.as_ptr(),
             )
         })?;
-        // SAFETY: A new device of `T`. It is freed by the value that is made here, or registered, and then freed
-        // after RTNL was released.
+        // SAFETY: `rtnl_create_link()` has made a device of `T`. The value that is made here frees it; or it is
+        // registered, and freed after RTNL was released.
         let dev = unsafe { Device::from_raw(dev) };
         // INVARIANT: Nobody knows of the device yet.
         Ok(Self { dev, owned: true })
     }
 
-    /// The largest packets are those of `other` (`netif_inherit_tso_max()`).
+    /// Copies the limits of segmentation offload from `other` (`netif_inherit_tso_max()`).
     pub(crate) fn inherit_tso_max(&self, other: &Self) {
         // SAFETY: Both devices are valid by the type invariants; `netif_inherit_tso_max()` writes this one's limits,
         // which nobody reads before `register_netdevice()`.
@@ -103,33 +103,34 @@ impl<'a, T: BuiltIn> NewDevice<'a, T> {
 
     /// `eth_hw_addr_random()`.
     pub(crate) fn set_random_address(&self) {
-        // SAFETY: By the type invariant the device is valid and not registered, so that nobody reads the address that
+        // SAFETY: By the type invariant the device is valid and not registered, so nobody reads the address that
         // `eth_hw_addr_random()` writes.
         unsafe { bindings::netkit_rs_eth_hw_addr_random(self.as_ptr()) };
     }
 
-    /// Asks for an index at registration.
+    /// Requests an index for the registration.
     pub(crate) fn want_ifindex(&self, ifindex: i32) {
         // SAFETY: By the type invariant nobody else uses the device; `register_netdevice()` will look at `ifindex`
         // (`dev_index_reserve()`).
         unsafe { (*self.as_ptr()).ifindex = ifindex };
     }
 
-    /// The name, or its pattern, that registration takes.
+    /// Sets the name, or the pattern of the name, for the registration.
     pub(crate) fn set_name(&self, name: &IfName) {
-        // SAFETY: The device is valid, and used by nobody else; both buffers have IFNAMSIZ bytes.
+        // SAFETY: The device is valid, and nobody else uses it; both buffers have IFNAMSIZ bytes.
         unsafe {
             let field = &raw mut (*self.as_ptr()).name;
             bindings::sized_strscpy(field.cast(), name.as_ptr(), (*field).len());
         }
     }
 
-    /// `register_netdevice()`: from now on others know the device.
+    /// `register_netdevice()`: from now on, others can find the device.
     ///
-    /// On an error the device is what it was before: a driver's own is freed, rtnetlink's left to rtnetlink.
+    /// On an error, the device is not registered: the driver's own device is freed, and rtnetlink's device is left to
+    /// rtnetlink.
     pub(crate) fn register(self, _rtnl: &'a Rtnl) -> Result<Registered<'a, T>> {
-        // SAFETY: The device is valid and not registered; RTNL is held. On failure it is left unregistered, for
-        // this value, or for rtnetlink, to free.
+        // SAFETY: The device is valid and not registered; RTNL is held. On failure `register_netdevice()` leaves the
+        // device unregistered, and this value, or rtnetlink, frees it.
         to_result(unsafe { bindings::register_netdevice(self.as_ptr()) })?;
         let this = ManuallyDrop::new(self);
         // INVARIANT: The device was registered just now.
@@ -137,7 +138,7 @@ impl<'a, T: BuiltIn> NewDevice<'a, T> {
     }
 }
 
-/// What may be done with a device that is not registered. Not a `&Device`: nobody else can hold a reference yet, and the
+/// The operations on a device that is not registered. Not a `&Device`: nobody else can hold a reference yet, and the
 /// per-CPU counters do not exist.
 impl<T: DeviceType> NewDevice<'_, T> {
     pub(super) fn as_ptr(&self) -> *mut bindings::net_device {
@@ -174,16 +175,16 @@ impl<T: DeviceType> Drop for NewDevice<'_, T> {
     }
 }
 
-/// A device that was just registered. If it is dropped, it is unregistered again.
+/// A device that was just registered. Dropping the value unregisters the device again.
 ///
 /// # Invariants
 ///
-/// The pointer is a registered device of `T`; RTNL is held since it was registered.
+/// The pointer is a registered device of `T`; RTNL has been held since it was registered.
 #[must_use = "a device that nobody keeps is unregistered"]
 pub(crate) struct Registered<'a, T: DeviceType>(&'a Device<T>);
 
 impl<'a, T: DeviceType> Registered<'a, T> {
-    /// Tells the world about a device that rtnetlink does not know of (`rtnl_configure_link()`).
+    /// Sends the notifications for a device that the driver has created itself (`rtnl_configure_link()`).
     pub(crate) fn announce(&self, _rtnl: &Rtnl) -> Result {
         // SAFETY: The device is valid and registered, and RTNL is held; null is for no header and no request.
         to_result(unsafe {
@@ -191,7 +192,7 @@ impl<'a, T: DeviceType> Registered<'a, T> {
         })
     }
 
-    /// Makes this device and `other` a pair. A pair that one of them was in before is parted.
+    /// Makes this device and `other` a pair. If one of them is in another pair, that pair is parted first.
     pub(crate) fn pair_with(&self, other: &Self, rtnl: &Rtnl)
     where
         T: DeviceType<Private: HasPeer<T>>,
@@ -206,7 +207,7 @@ impl<'a, T: DeviceType> Registered<'a, T> {
         }
     }
 
-    /// The device stays.
+    /// Keeps the device.
     pub(crate) fn keep(self) -> &'a Device<T> {
         ManuallyDrop::new(self).0
     }
@@ -222,8 +223,8 @@ impl<T: DeviceType> Deref for Registered<'_, T> {
 
 impl<T: DeviceType> Drop for Registered<'_, T> {
     fn drop(&mut self) {
-        // SAFETY: The device is registered, and RTNL held; it is freed once RTNL is released. If it is rtnetlink's, that calls
-        // `free_netdev()`, which leaves a device that is being unregistered to be freed then.
+        // SAFETY: The device is registered, and RTNL is held; the device is freed after RTNL is released. If the device
+        // is rtnetlink's, rtnetlink calls `free_netdev()`, which defers a device that is being unregistered.
         unsafe { bindings::unregister_netdevice_queue(self.as_ptr(), ptr::null_mut()) };
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Events about network devices, as the networking core tells a `notifier_call`.
+//! Events about network devices, as the networking core passes them to a `notifier_call`.
 //!
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
@@ -16,7 +16,7 @@ use core::{
 };
 use kernel::ffi::{c_int, c_ulong};
 
-/// Who is told.
+/// A receiver of events.
 pub(crate) trait Listener: 'static {
     /// A device is registered, or has moved to this namespace (`NETDEV_REGISTER`).
     fn register(locked: &Locked<'_>, rtnl: &Rtnl);

@@ -22,7 +22,7 @@ use kernel::{
     sync::rcu, //
 };
 
-/// What became of a packet, as the sender learns it.
+/// The result of sending a packet.
 pub(crate) enum Transmit {
     /// `NET_XMIT_SUCCESS`.
     Success,
@@ -34,7 +34,7 @@ pub(crate) enum Transmit {
 pub(crate) struct LinkStats<'a>(&'a mut bindings::rtnl_link_stats64);
 
 impl LinkStats<'_> {
-    /// Fills in the packets and bytes that the CPUs counted (`dev_fetch_sw_netstats()`).
+    /// Adds up the packets and bytes that the CPUs have counted (`dev_fetch_sw_netstats()`).
     pub(crate) fn fetch<T: DeviceType>(&mut self, dev: &Device<T>) {
         // SAFETY: The device is valid, and has `tstats` by its type invariant.
         unsafe { bindings::dev_fetch_sw_netstats(self.0, (*dev.as_ptr()).__bindgen_anon_2.tstats) };
@@ -45,7 +45,7 @@ impl LinkStats<'_> {
     }
 }
 
-/// What `ndo_features_check` does: which offloads a packet may use.
+/// The function for `ndo_features_check`: which offloads a packet may use.
 pub(crate) struct FeaturesCheck(pub(super) Option<FeaturesCheckFn>);
 
 type FeaturesCheckFn = unsafe extern "C" fn(
@@ -55,19 +55,19 @@ type FeaturesCheckFn = unsafe extern "C" fn(
 ) -> bindings::netdev_features_t;
 
 impl FeaturesCheck {
-    /// All that the device has (`passthru_features_check()`).
+    /// All offloads that the device has (`passthru_features_check()`).
     pub(crate) const PASSTHRU: Self = Self(Some(bindings::passthru_features_check));
 }
 
 /// A driver of network devices.
 ///
-/// The callbacks run under RTNL where they get the evidence, otherwise as each says.
+/// A callback with an argument `&Rtnl` runs under RTNL. The others run as their comments say.
 pub(crate) trait Driver: DeviceType {
     /// `ndo_features_check`.
     const FEATURES_CHECK: FeaturesCheck;
 
-    /// Whether the device receives what it is sent, whatever its address lists say: there is an `ndo_set_rx_mode_async`, which
-    /// does nothing.
+    /// Whether the device receives all packets, whatever its address lists are. Then there is an
+    /// `ndo_set_rx_mode_async` that does nothing.
     const RECEIVES_ALL: bool;
 
     /// `ndo_open`: the administrator brings the device up.
@@ -79,7 +79,7 @@ pub(crate) trait Driver: DeviceType {
     /// `ndo_start_xmit`: sends a packet. Runs with bottom halves disabled, on several CPUs at once.
     fn start_xmit(skb: SkBuff, dev: &Device<Self>, bh: &BhDisabled) -> Transmit;
 
-    /// `ndo_set_rx_headroom`: somebody above wants `bytes` of room in front of packets, or the default if negative.
+    /// `ndo_set_rx_headroom`: a user of the device requests `bytes` of room before packets, or the default if negative.
     fn set_rx_headroom(dev: &Device<Self>, bytes: i32);
 
     /// Whether the hardware address may be changed (`ndo_set_mac_address`). `EOPNOTSUPP` if not.
@@ -88,7 +88,7 @@ pub(crate) trait Driver: DeviceType {
     /// `ndo_get_iflink`: the index of the device that this one is bound to, 0 for none.
     fn iflink(dev: &Device<Self>) -> i32;
 
-    /// `ndo_get_peer_dev`: the device on the other end. Under RCU.
+    /// `ndo_get_peer_dev`: the other device of the pair. Under RCU.
     fn peer_dev<'a>(
         dev: &'a Device<Self>,
         read_side: &'a impl ReadSide,
@@ -102,7 +102,7 @@ pub(crate) trait Driver: DeviceType {
 pub(super) struct DeviceAdapter<T>(PhantomData<T>);
 
 impl<T: Driver> DeviceAdapter<T> {
-    /// The operations but `ndo_init` and `ndo_uninit`, and those on queues.
+    /// The operations without `ndo_init`, `ndo_uninit`, and those for queues.
     pub(super) const TABLE: bindings::net_device_ops = bindings::net_device_ops {
         ndo_open: Some(Self::open),
         ndo_stop: Some(Self::stop),
@@ -149,11 +149,11 @@ impl<T: Driver> DeviceAdapter<T> {
     ) -> bindings::netdev_tx_t {
         // SAFETY: By the function's safety requirement.
         let (skb, dev) = unsafe { (SkBuff::from_raw(skb), Device::from_raw(dev)) };
-        // SAFETY: By the function's safety requirement bottom halves are disabled until it returns:
-        // `__dev_queue_xmit()` does it with `rcu_read_lock_bh()`.
+        // SAFETY: By the function's safety requirement bottom halves are disabled until this function returns:
+        // `__dev_queue_xmit()` disables them with `rcu_read_lock_bh()`.
         let bh = unsafe { BhDisabled::assume() };
-        // For RCU that is enough. But helpers of BPF programs that count on it, `bpf_fib_lookup()`, look for `rcu_read_lock()` where
-        // RCU is checked, and a sender of AF_PACKET, say, has not taken it.
+        // For RCU this is enough. But with CONFIG_PROVE_RCU, helpers of BPF programs such as `bpf_fib_lookup()` check
+        // for `rcu_read_lock()`, and some senders, such as AF_PACKET, have not taken it.
         let _checked = cfg!(CONFIG_PROVE_RCU).then(rcu::read_lock);
         match T::start_xmit(skb, dev, &bh) {
             Transmit::Success => bindings::NET_XMIT_SUCCESS as bindings::netdev_tx_t,
@@ -161,11 +161,11 @@ impl<T: Driver> DeviceAdapter<T> {
         }
     }
 
-    /// Any address list will do: the device receives whatever its peer sends.
+    /// Accepts any address list: the device receives everything that its peer sends.
     ///
     /// # Safety
     ///
-    /// None: `netif_rx_mode_run()` passes a device and its address lists, which are not looked at.
+    /// None: `netif_rx_mode_run()` passes a device and its address lists, which are not used.
     unsafe extern "C" fn set_rx_mode(
         _dev: *mut bindings::net_device,
         _uc: *mut bindings::netdev_hw_addr_list,

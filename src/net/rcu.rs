@@ -40,7 +40,7 @@ unsafe impl ReadSide for rcu::Guard {}
 pub(crate) struct Entered(NotThreadSafe);
 
 impl Entered {
-    /// Takes the caller's critical section for granted.
+    /// The evidence inside a C callback that is called in such a critical section.
     ///
     /// # Safety
     ///
@@ -54,13 +54,13 @@ impl Entered {
 // SAFETY: By the type invariant.
 unsafe impl ReadSide for Entered {}
 
-/// Evidence that bottom halves are disabled, as they are for those who send packets.
+/// Evidence that bottom halves are disabled, as they are for senders of packets.
 ///
-/// That is an RCU read-side critical section, too (since v5.0). A [`rcu::Guard`] does not disable bottom halves.
+/// This is also an RCU read-side critical section (since v5.0). A [`rcu::Guard`] does not disable bottom halves.
 ///
 /// # Invariants
 ///
-/// They are, as long as the value exists.
+/// Bottom halves are disabled as long as the value exists.
 pub(crate) struct BhDisabled(NotThreadSafe);
 
 impl BhDisabled {
@@ -76,14 +76,15 @@ impl BhDisabled {
     }
 }
 
-// SAFETY: By the type invariant, as `rcu_read_lock_bh()` does no more for RCU than to disable bottom halves.
+// SAFETY: By the type invariant: for RCU, all that `rcu_read_lock_bh()` does is to disable bottom halves.
 unsafe impl ReadSide for BhDisabled {}
 
-/// `struct net_device __rcu *`: the other device of a pair, or none. All zeroes is none.
+/// `struct net_device __rcu *`: the other device of a pair. All zeroes is null: no device.
 ///
-/// Readers use it under RCU or RTNL; it is changed under RTNL. As in C it holds no reference to the device. It cannot dangle
-/// all the same. Two devices are paired and parted together: by `T` at the latest in `ndo_uninit`, by the built-in driver in
-/// `dellink`, without which it never unregisters a pair. After that the core waits for readers before it frees anything.
+/// Readers use the pointer under RCU or RTNL; it is changed under RTNL. As in C, it holds no reference on the device,
+/// but it cannot dangle. The pointers of both devices are set and cleared together. `T` clears them in `ndo_uninit` at
+/// the latest. The built-in driver clears them in `dellink`, and never unregisters a pair without `dellink`. After
+/// that, the core waits for readers before it frees a device.
 ///
 /// # Invariants
 ///
@@ -96,7 +97,7 @@ unsafe impl<T> Zeroable for RcuDevice<T> {}
 // SAFETY: Accessed with the RCU pointer macros, and changed only with a proof of RTNL.
 unsafe impl<T> Sync for RcuDevice<T> {}
 
-/// A private area that has a place for the other device of the pair. [`impl_has_peer!`] implements it.
+/// A private area with a pointer to the other device of the pair. [`impl_has_peer!`] implements the trait.
 ///
 /// # Safety
 ///
@@ -108,7 +109,7 @@ pub(crate) unsafe trait HasPeer<T> {
 /// Implements [`HasPeer`] for a private area, from the name of its field:
 /// `impl_has_peer! { unsafe impl HasPeer<Driver> for Private { self.peer } }`.
 macro_rules! impl_has_peer {
-    // SAFETY: `peer()` below always returns this field; the rest is the caller's to say.
+    // SAFETY: `peer()` below always returns this field; the caller claims the rest.
     (unsafe impl HasPeer<$driver:ty> for $private:ty { self.$peer:ident }) => {
         // SAFETY: As above.
         unsafe impl $crate::net::rcu::HasPeer<$driver> for $private {
@@ -146,7 +147,7 @@ impl<T: DeviceType> RcuDevice<T> {
         unsafe { Device::from_raw_opt(dev.cast()) }
     }
 
-    /// `rcu_assign_pointer()`, null for no device.
+    /// `rcu_assign_pointer()`. Null clears the pointer.
     ///
     /// # Safety
     ///
@@ -158,11 +159,12 @@ impl<T: DeviceType> RcuDevice<T> {
 }
 
 impl<T: DeviceType<Private: HasPeer<T>>> Device<T> {
-    /// Parts the device from its peer, which it returns. Readers may see both pointers until the grace period ends.
+    /// Parts the device from its peer, and returns the peer. Readers may see the old pointers until the grace period
+    /// ends.
     pub(crate) fn part<'a>(&self, rtnl: &'a Rtnl) -> Option<&'a Device<T>> {
         let peer = self.private().peer().rtnl_dereference(rtnl)?;
         // SAFETY: By the type invariant of `RcuDevice` the two point at each other.
-        // INVARIANT: Neither points anywhere any more.
+        // INVARIANT: Both pointers are null now.
         unsafe {
             self.private().peer().set(ptr::null_mut(), rtnl);
             peer.private().peer().set(ptr::null_mut(), rtnl);

@@ -31,9 +31,9 @@ impl Rtnl {
         RtnlGuard(Rtnl(NotThreadSafe))
     }
 
-    /// RTNL, if it is to be had within `patience` (`rtnl_trylock()`, again and again). Sleeps; the guard unlocks.
+    /// Takes RTNL, if that is possible within `patience` (`rtnl_trylock()`, repeated). Sleeps; the guard unlocks.
     ///
-    /// For a caller with a lock that a holder of RTNL may wait for.
+    /// For a caller that holds a lock for which a holder of RTNL may wait.
     pub(crate) fn lock_within(patience: Delta) -> Option<RtnlGuard> {
         const STEP: Delta = Delta::from_micros(100);
         let begun = Instant::<Monotonic>::now();
@@ -73,8 +73,8 @@ impl Deref for RtnlGuard {
 
 impl Drop for RtnlGuard {
     fn drop(&mut self) {
-        // SAFETY: Taken in `Rtnl::lock()`. Frees the devices that were unregistered meanwhile, which is why
-        // every reference to a device is bounded by the borrow of the evidence.
+        // SAFETY: Taken in `Rtnl::lock()`. The call frees the devices that were unregistered in the meantime. So every
+        // reference to a device is bounded by the borrow of the evidence.
         unsafe { bindings::rtnl_unlock() };
     }
 }

@@ -26,27 +26,28 @@ use kernel::{
     prelude::*, //
 };
 
-/// The queues that a new device really has, of those that it has room for.
+/// The number of queues that a new device uses at first.
 pub(crate) struct RealQueues {
     pub(crate) tx: u32,
     pub(crate) rx: u32,
 }
 
-/// A link type. `ip link add … type` names it as its driver ([`DeviceType::NAME`]).
+/// A link type. In `ip link add … type`, its name is that of the driver ([`DeviceType::NAME`]).
 pub(crate) trait RtnlLinkDriver: DeviceType {
     /// The type's own attributes (`rtnl_link_ops::maxtype` is the largest).
     type Attr: AttrType;
 
-    /// Whether a device may have so many queues, and how many of them it starts with.
+    /// Checks the maximum numbers of queues that a device may have, and returns how many it uses at first.
     fn queues(tx: u32, rx: u32) -> Result<RealQueues>;
 
-    /// Describes a device that was just allocated.
+    /// Sets up a device that was just allocated.
     fn setup(dev: &mut Setup<Self>);
 
-    /// Checks the attributes of a request that the policies cannot.
+    /// Checks the attributes of a request that netlink policies cannot check.
     fn validate(attrs: &Table<'_, Ifla>) -> Result;
 
-    /// Creates a device: registers `dev`, which is returned, and whatever belongs to it. On an error everything is as it was.
+    /// Creates a device: registers and returns `dev`, and creates the devices that belong to it. On an error nothing is
+    /// left behind.
     fn newlink<'a>(
         dev: NewDevice<'a, Self>,
         request: &Request<'_, Self::Attr>,
@@ -54,7 +55,7 @@ pub(crate) trait RtnlLinkDriver: DeviceType {
         rtnl: &'a Rtnl,
     ) -> Result<Registered<'a, Self>>;
 
-    /// Changes a device as `data` says. On an error nothing that comes before it is undone, as in C.
+    /// Changes a device as `data` says. On an error, earlier changes of the same request stay, as in C.
     fn changelink(
         dev: &Device<Self>,
         data: &Table<'_, Self::Attr>,
@@ -62,20 +63,20 @@ pub(crate) trait RtnlLinkDriver: DeviceType {
         rtnl: &Rtnl,
     ) -> Result;
 
-    /// `dev` is being deleted, and on `kill` already: puts there whatever goes along with it.
+    /// `dev` is being deleted, and is on `kill` already: adds the devices that are deleted with it to `kill`.
     fn dellink(dev: &Device<Self>, kill: &mut KillList, rtnl: &Rtnl);
 
-    /// The bytes that [`Self::fill_info`] needs at most.
+    /// The maximum number of bytes that [`Self::fill_info`] writes.
     fn info_size() -> usize;
 
     /// Writes the attributes of a device. `EMSGSIZE` where the message has no room.
     fn fill_info(message: &mut Message, dev: &Device<Self>, rtnl: &Rtnl) -> Result;
 
-    /// The namespace that a dump names as the device's link (`get_link_net`).
+    /// The namespace of the device's link in a dump (`get_link_net`).
     fn link_net<'a>(dev: &'a Device<Self>, rtnl: &'a Rtnl) -> &'a Net;
 }
 
-/// Deletes a device, and whatever goes along with it.
+/// Deletes a device, and the devices that are deleted with it.
 ///
 /// # Safety
 ///
@@ -86,7 +87,7 @@ unsafe fn delete_unchecked<T: RtnlLinkDriver>(dev: &Device<T>, kill: &mut KillLi
     T::dellink(dev, kill, rtnl);
 }
 
-/// Deletes a device, and whatever goes along with it, unless that has been done.
+/// Deletes a device, and the devices that are deleted with it, unless they are being unregistered already.
 pub(super) fn delete<T: RtnlLinkDriver>(dev: &Device<T>, kill: &mut KillList, rtnl: &Rtnl) {
     if !dev.is_queued_to_unregister(rtnl) {
         kill.push(dev, rtnl);
@@ -94,7 +95,7 @@ pub(super) fn delete<T: RtnlLinkDriver>(dev: &Device<T>, kill: &mut KillList, rt
     }
 }
 
-/// What a request to create a device says (`struct rtnl_newlink_params`).
+/// A request to create a device (`struct rtnl_newlink_params`).
 pub(crate) struct Request<'a, A> {
     params: &'a bindings::rtnl_newlink_params,
     attrs: Table<'a, Ifla>,
@@ -114,8 +115,7 @@ impl<'a, A> Request<'a, A> {
 
     /// The namespace for the other device of a pair (`rtnl_newlink_peer_net()`).
     pub(crate) fn peer_net(&self) -> &'a Net {
-        // SAFETY: `params` is that of the `newlink` call under way; `rtnl_newlink_peer_net()` reads its namespaces
-        // only.
+        // SAFETY: `params` is that of the current `newlink` call; `rtnl_newlink_peer_net()` only reads its namespaces.
         let net = unsafe {
             bindings::netkit_rs_rtnl_newlink_peer_net(ptr::from_ref(self.params).cast_mut())
         };
@@ -142,11 +142,11 @@ macro_rules! for_each_callback {
     };
 }
 
-/// Copies the callbacks of a link type, one after the other: `struct rtnl_link_ops` holds more than them.
+/// Copies the callbacks of a link type, one after the other. (`struct rtnl_link_ops` has other fields, too.)
 ///
 /// # Safety
 ///
-/// Both must be valid, `from` for reads and `to` for writes, and nobody else may write them meanwhile.
+/// `from` must be valid for reads and `to` for writes, and nobody else may write them during the call.
 pub(super) unsafe fn copy_callbacks(
     from: *const bindings::rtnl_link_ops,
     to: *mut bindings::rtnl_link_ops,
@@ -164,7 +164,7 @@ pub(super) unsafe fn copy_callbacks(
 pub(super) struct RtnlLinkAdapter<T>(PhantomData<T>);
 
 impl<T: BuiltIn + RtnlLinkDriver> RtnlLinkAdapter<T> {
-    /// The callbacks, and nothing else of the table.
+    /// The callbacks. The other fields of the table are not set.
     pub(super) const CALLBACKS: bindings::rtnl_link_ops = bindings::rtnl_link_ops {
         alloc: Some(Self::alloc),
         setup: Some(Self::setup),
@@ -193,8 +193,8 @@ impl<T: BuiltIn + RtnlLinkDriver> RtnlLinkAdapter<T> {
         if data.is_null() {
             return None;
         }
-        // SAFETY: By the function's safety requirement; the table has `maxtype` + 1 entries, with which `identity::check()` has
-        // compared `COUNT`.
+        // SAFETY: By the function's safety requirement. The table has `maxtype` + 1 entries, and `identity::check()`
+        // has compared this number with `COUNT`.
         Some(unsafe { Table::from_raw(data) })
     }
 
@@ -224,8 +224,8 @@ impl<T: BuiltIn + RtnlLinkDriver> RtnlLinkAdapter<T> {
             )
         };
         if !dev.is_null() {
-            // SAFETY: `alloc_netdev_mqs()` has just made the device, with room for `tx` and `rx` queues. Nobody else knows of it before
-            // `rtnl_create_link()` gets it back; `rtnl_create_link()` overwrites neither field.
+            // SAFETY: `alloc_netdev_mqs()` has just made the device, with room for `tx` and `rx` queues. Nobody else
+            // knows of the device before it is returned to `rtnl_create_link()`, which overwrites neither field.
             unsafe {
                 (*dev).real_num_tx_queues = real.tx.min(tx);
                 (*dev).real_num_rx_queues = real.rx.min(rx);
@@ -316,14 +316,14 @@ impl<T: BuiltIn + RtnlLinkDriver> RtnlLinkAdapter<T> {
     unsafe extern "C" fn dellink(dev: *mut bindings::net_device, head: *mut bindings::list_head) {
         // SAFETY: By the function's safety requirement.
         let (dev, rtnl) = unsafe { (Device::<T>::from_raw(dev), Rtnl::assume()) };
-        // SAFETY: By the function's safety requirement. Callers of `dellink` pass a device that they have put on no list but `head`:
-        // `rtnl_delete_link()`, `default_device_exit_batch()`, and others in net/core/rtnetlink.c.
+        // SAFETY: By the function's safety requirement. Callers of `dellink` pass a device that is on no list except
+        // `head`: `rtnl_delete_link()`, `default_device_exit_batch()`, and others in net/core/rtnetlink.c.
         unsafe { delete_unchecked(dev, &mut KillList::from_raw(head), &rtnl) };
     }
 
     /// # Safety
     ///
-    /// None: `rtnl_link_get_size()` passes a device of `T`, which is not looked at.
+    /// None: `rtnl_link_get_size()` passes a device of `T`, which is not used.
     unsafe extern "C" fn get_size(_dev: *const bindings::net_device) -> usize {
         T::info_size()
     }

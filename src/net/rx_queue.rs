@@ -2,9 +2,9 @@
 
 //! Receive queues, and the locks of a device that protect them.
 //!
-//! A queue of a virtual device may be leased: it stands for one of a physical device. Whoever binds memory or a socket to
-//! the former gets the latter. Either end points at the other while the lease lasts. The lease changes with the
-//! instance locks of both devices held.
+//! A queue of a virtual device may be leased: it stands for a queue of a physical device. Memory or a socket that is
+//! bound to the virtual queue is bound to the physical queue. The two queues point at each other while the lease lasts.
+//! The lease changes only with the instance locks of both devices held.
 //!
 //! C headers: [`include/net/netdev_rx_queue.h`](srctree/include/net/netdev_rx_queue.h),
 //! [`include/net/netdev_lock.h`](srctree/include/net/netdev_lock.h)
@@ -23,29 +23,30 @@ use kernel::prelude::*;
 impl NetDevice {
     /// The receive queues in use.
     pub(crate) fn real_num_rx_queues(&self) -> u32 {
-        // SAFETY: By the type invariant the device is valid. `netif_set_real_num_rx_queues()` changes the field under
-        // a lock that need not be held here: hence volatile.
+        // SAFETY: By the type invariant the device is valid. `netif_set_real_num_rx_queues()` changes the field under a
+        // lock that may not be held here: hence volatile.
         unsafe { (&raw const (*self.as_ptr()).real_num_rx_queues).read_volatile() }
     }
 
     /// The receive queues that the device has room for.
     pub(crate) fn num_rx_queues(&self) -> u32 {
-        // SAFETY: By the type invariant the device is valid; `alloc_netdev_mqs()` sets `num_rx_queues`, and nobody
-        // changes it.
+        // SAFETY: By the type invariant the device is valid; `alloc_netdev_mqs()` sets `num_rx_queues`, which does not
+        // change later.
         unsafe { (*self.as_ptr()).num_rx_queues }
     }
 
     /// The queue of a physical device for which this device's queue `index` stands, if it is leased.
     ///
-    /// The lease may end meanwhile; the physical device is there as long as the critical section lasts. For those who want the
-    /// lease to stay, there is [`Locked::leased_rx_queue`].
+    /// The lease may end at any time, but the physical device exists during the critical section.
+    /// [`Locked::leased_rx_queue`] keeps the lease.
     pub(crate) fn leased_rx_queue<'a>(
         &self,
         index: u32,
         _read_side: &'a impl ReadSide,
     ) -> Option<RxQueue<'a>> {
-        // SAFETY: A lease holds a reference on the physical device (`netdev_rx_queue_lease()`), and has to end once that is being
-        // unregistered (`unregister_netdevice_many_notify()`), which is followed by `synchronize_net()` before anything is freed.
+        // SAFETY: A lease holds a reference on the physical device (`netdev_rx_queue_lease()`), and must end when that
+        // device is unregistered (`unregister_netdevice_many_notify()`). `synchronize_net()` follows before anything is
+        // freed.
         unsafe { self.lease(index) }
     }
 
@@ -57,8 +58,8 @@ impl NetDevice {
             return None;
         }
         // SAFETY: By the type invariant the device is valid, and `index` was checked: `__netif_get_rx_queue()` is an
-        // element of `dev->_rx`. `netdev_rx_queue_lease()` writes `lease` with WRITE_ONCE(), under locks that need
-        // not be held here: hence volatile.
+        // element of `dev->_rx`. `netdev_rx_queue_lease()` writes `lease` with WRITE_ONCE(), under locks that may not
+        // be held here: hence volatile.
         let lease = unsafe {
             let queue = bindings::netkit_rs_netif_get_rx_queue(self.as_ptr(), index);
             (&raw const (*queue).lease).read_volatile()
@@ -77,14 +78,15 @@ impl NetDevice {
 
     /// Takes the instance lock if nobody holds it (`mutex_trylock()`).
     pub(super) fn try_lock(&self) -> Option<LockGuard<'_>> {
-        // SAFETY: By the type invariant the device is valid; the guard, made only if the mutex `dev->lock` was taken, releases it.
+        // SAFETY: By the type invariant the device is valid. The guard is made only if the mutex `dev->lock` was taken,
+        // and releases it.
         unsafe { bindings::netkit_rs_netdev_trylock(self.as_ptr()) }.then(|| LockGuard(self))
     }
 
     /// Takes the instance lock if the device's operations run under it (`netdev_lock_ops()`).
     pub(super) fn lock_ops(&self) -> OpsLockGuard<'_> {
         // SAFETY: By the type invariant the device is valid; `netdev_lock_ops()` takes the mutex `dev->lock` if the
-        // device needs it, and the guard releases it by the same condition.
+        // device needs it, and the guard releases it under the same condition.
         unsafe { bindings::netkit_rs_netdev_lock_ops(self.as_ptr()) };
         OpsLockGuard(self)
     }
@@ -117,7 +119,7 @@ impl LockGuard<'_> {
     }
 }
 
-/// Evidence that the locks of a device are held that a change of its queues needs.
+/// Evidence that the locks are held that a change of a device's queues needs.
 ///
 /// # Invariants
 ///
@@ -142,16 +144,17 @@ impl<'a> Locked<'a> {
 
     /// `netif_set_real_num_rx_queues()`. `EINVAL` beyond [`NetDevice::num_rx_queues`].
     pub(crate) fn set_real_num_rx_queues(&self, queues: u32) -> Result {
-        // SAFETY: By the type invariant the device is valid, and the lock held that
-        // `netdev_assert_locked_ops_compat()` asks for.
+        // SAFETY: By the type invariant the device is valid, and the lock is held that
+        // `netdev_assert_locked_ops_compat()` checks.
         to_result(unsafe { bindings::netif_set_real_num_rx_queues(self.0.as_ptr(), queues) })
     }
 
     /// The queue of a physical device for which the device's queue `index` stands, if it is leased. The lease stays as long as the
     /// lock is held.
     pub(crate) fn leased_rx_queue(&self, index: u32) -> Option<RxQueue<'a>> {
-        // SAFETY: A device that leases queues has `queue_mgmt_ops` (`ndo_queue_create`), so that its instance lock is held, by the
-        // type invariant. Without it `netdev_rx_queue_unlease()` does not end the lease, for which the physical device waits.
+        // SAFETY: A device that leases queues has `queue_mgmt_ops` (`ndo_queue_create`), so by the type invariant its
+        // instance lock is held. Without this lock, `netdev_rx_queue_unlease()` cannot end the lease, and the physical
+        // device waits for that.
         unsafe { self.0.lease(index) }
     }
 }

@@ -47,7 +47,7 @@ impl PrivFlags {
     /// The hardware address may change while the device is up.
     pub(crate) const LIVE_ADDR_CHANGE: Self =
         Self(bindings::netdev_priv_flags_IFF_LIVE_ADDR_CHANGE);
-    /// The headroom follows what devices above want.
+    /// The headroom is set by the devices on top of this one.
     pub(crate) const PHONY_HEADROOM: Self = Self(bindings::netdev_priv_flags_IFF_PHONY_HEADROOM);
     /// No queueing discipline by default.
     pub(crate) const NO_QUEUE: Self = Self(bindings::netdev_priv_flags_IFF_NO_QUEUE);
@@ -87,8 +87,7 @@ impl<T: DeviceType> Setup<T> {
     ///
     /// # Safety
     ///
-    /// `dev` must be freshly allocated with the private area of `T`, and used by nobody else while the value
-    /// exists.
+    /// `dev` must be freshly allocated with the private area of `T`, and nobody else may use it while the value exists.
     pub(crate) unsafe fn ethernet(dev: *mut bindings::net_device) -> Self {
         // SAFETY: By the function's safety requirement.
         unsafe {
@@ -106,15 +105,15 @@ impl<T: DeviceType> Setup<T> {
     setters! {
         /// The largest MTU that may be set, in bytes.
         set_max_mtu(bytes: u32) => max_mtu = bytes;
-        /// What the device does, and what of it may be switched off.
+        /// The features of the device.
         set_features(features: Features) => features |= features.0;
-        /// What of its features may be switched on and off.
+        /// The features that a user may switch on and off.
         set_hw_features(features: Features) => hw_features = features.0;
-        /// What it does for encapsulated packets.
+        /// The features for encapsulated packets.
         set_hw_enc_features(features: Features) => hw_enc_features = features.0;
-        /// What it does for MPLS packets.
+        /// The features for MPLS packets.
         set_mpls_features(features: Features) => mpls_features = features.0;
-        /// What devices on top of it, VLANs, may count on.
+        /// The features of VLAN devices on top of this one.
         set_vlan_features(features: Features) => vlan_features = features.0;
     }
 
@@ -124,7 +123,7 @@ impl<T: DeviceType> Setup<T> {
         unsafe { (*self.0).flags |= bindings::net_device_flags_IFF_NOARP };
     }
 
-    /// Changes the private flags: first takes `clear` away, then adds `set`.
+    /// Changes the private flags: first removes `clear`, then adds `set`.
     pub(crate) fn set_priv_flags(&mut self, clear: PrivFlags, set: PrivFlags) {
         // SAFETY: By the type invariant; the union's only other member is the same struct by its name.
         let fields = unsafe { &mut (*self.0).__bindgen_anon_1.__bindgen_anon_1 };
@@ -139,7 +138,7 @@ impl<T: DeviceType> Setup<T> {
         fields.set_lltx(1);
     }
 
-    /// Packets in memory that only devices can read pass through unread (`NETMEM_TX_NO_DMA`).
+    /// The device passes on packets in memory that only devices can read, and does not read them (`NETMEM_TX_NO_DMA`).
     pub(crate) fn set_netmem_tx_no_dma(&mut self) {
         // SAFETY: By the type invariant; the union's only other member is the same struct by its name.
         let fields = unsafe { &mut (*self.0).__bindgen_anon_1.__bindgen_anon_1 };

@@ -17,7 +17,7 @@ use core::{
     ptr::NonNull, //
 };
 
-/// The room in front of a packet that drivers leave if nobody asks for more, in bytes (`NET_SKB_PAD`).
+/// The default room before a packet, in bytes (`NET_SKB_PAD`).
 pub(crate) fn default_headroom() -> u32 {
     // SAFETY: NET_SKB_PAD is a constant; the shim takes no argument.
     let bytes = unsafe { bindings::netkit_rs_net_skb_pad() };
@@ -60,13 +60,13 @@ impl SkBuff {
         unsafe { self.0.as_ref().len }
     }
 
-    /// The packet as an Ethernet frame: the header is where the CPU can read it (`pskb_may_pull(ETH_HLEN)`).
+    /// The packet as an Ethernet frame: the header is in memory that the CPU can read (`pskb_may_pull(ETH_HLEN)`).
     ///
-    /// None, and the packet is freed, if it is shorter than a header or memory is short.
+    /// `None` if the packet is shorter than a header, or memory is short. The packet is freed then.
     #[inline(always)]
     pub(crate) fn into_frame(mut self) -> Option<Frame> {
         // SAFETY: By the type invariant the packet is valid and not shared (`skb->users` is 1), which
-        // `pskb_expand_head()` behind `pskb_may_pull()` insists on.
+        // `pskb_expand_head()`, called by `pskb_may_pull()`, requires.
         if !unsafe { bindings::netkit_rs_pskb_may_pull(self.as_ptr(), bindings::ETH_HLEN) } {
             return None;
         }
@@ -103,7 +103,8 @@ impl Frame {
         unsafe { (&raw mut (*self.as_ptr()).__bindgen_anon_4).cast() }
     }
 
-    /// Copies what of the packet user space still owns (`skb_orphan_frags(GFP_ATOMIC)`). False if memory is short.
+    /// Copies the parts of the packet that user space still owns (`skb_orphan_frags(GFP_ATOMIC)`). False if memory is
+    /// short.
     #[inline(always)]
     pub(crate) fn orphan_frags(&mut self) -> bool {
         // SAFETY: By the type invariant the packet is valid and owned; `skb_orphan_frags()` replaces its frags by
@@ -113,16 +114,16 @@ impl Frame {
         err == 0
     }
 
-    /// Forgets what the packet knows of where it came from, but keeps what may go along to another namespace
+    /// Clears what the packet carries about its origin, except for what may be carried to another namespace
     /// (`skb_scrub_packet(false)`).
     #[inline(always)]
     pub(crate) fn scrub(&mut self) {
-        // SAFETY: By the type invariant the packet is valid and owned; `skb_scrub_packet()` drops what it refers to,
-        // and touches no data.
+        // SAFETY: By the type invariant the packet is valid and owned; `skb_scrub_packet()` drops its references to
+        // other objects, and does not touch its data.
         unsafe { bindings::skb_scrub_packet(self.as_ptr(), false) };
     }
 
-    /// Keeps netfilter's egress hook from seeing the packet twice (`nf_skip_egress(true)`).
+    /// Prevents netfilter's egress hook from seeing the packet twice (`nf_skip_egress(true)`).
     #[inline(always)]
     pub(crate) fn skip_egress(&mut self) {
         // SAFETY: By the type invariant the packet is valid and owned; `nf_skip_egress()` writes one of its bits.
@@ -151,8 +152,8 @@ impl Frame {
         unsafe { (*self.fields()).__bindgen_anon_4.mark = mark };
     }
 
-    /// The packet changes over to `dev`: its header is that of what the device receives (`skb_reset_mac_header()`).
-    /// Is it for it, for all, or for another host (`eth_skb_pkt_type()`)? Then `skb->dev`.
+    /// Makes the packet one that `dev` receives: the place of its header (`skb_reset_mac_header()`), its type, which
+    /// says whether it is for this host, for all, or for another host (`eth_skb_pkt_type()`), and `skb->dev`.
     ///
     /// The packet must not outlive the device, which holds as long as the read-side lock does.
     #[inline(always)]
@@ -163,8 +164,8 @@ impl Frame {
             bindings::netkit_rs_skb_reset_mac_header(self.as_ptr());
             bindings::netkit_rs_eth_skb_pkt_type(self.as_ptr(), dev.as_ptr());
         }
-        // SAFETY: By the type invariant the packet is valid and owned. It is on no queue, so that `dev` is what its
-        // union with `dev_scratch` holds.
+        // SAFETY: By the type invariant the packet is valid and owned. It is on no queue, so its union of `dev` and
+        // `dev_scratch` holds `dev`.
         unsafe {
             (*self.as_ptr())
                 .__bindgen_anon_1
@@ -172,17 +173,17 @@ impl Frame {
                 .__bindgen_anon_1
                 .dev = dev.as_ptr()
         };
-        // INVARIANT: The header was just found where the type invariant has it.
+        // INVARIANT: `mac_header` was just set to the header.
         Arrival(self.0)
     }
 }
 
-/// A packet at the device that is to receive it, its Ethernet header not taken off yet.
+/// A packet at the receiving device, with its Ethernet header not removed yet.
 ///
 /// # Invariants
 ///
-/// `skb->mac_header` lies inside the buffer, with `ETH_HLEN` linear bytes behind it. (The BPF helpers that move a
-/// packet's start keep it so.)
+/// `skb->mac_header` is inside the buffer, and `ETH_HLEN` linear bytes begin there. (The BPF helpers that move the
+/// start of a packet preserve this.)
 pub(crate) struct Arrival(SkBuff);
 
 impl Arrival {
@@ -191,11 +192,11 @@ impl Arrival {
         self.0.as_ptr()
     }
 
-    /// Takes the Ethernet header off (`eth_skb_pull_mac()`, `skb_postpull_rcsum()`) and hands the packet to the
-    /// stack as received by its device (`__netif_rx()`). False if the stack had no room; then it freed it.
+    /// Removes the Ethernet header (`eth_skb_pull_mac()`, `skb_postpull_rcsum()`), and passes the packet to the stack
+    /// as received by its device (`__netif_rx()`). False if the stack had no room, and freed the packet.
     #[inline(always)]
     pub(crate) fn receive(mut self, _bh: &BhDisabled) -> bool {
-        // SAFETY: By the type invariant ETH_HLEN linear bytes lie behind `mac_header`; `skb_pull_inline()` checks
+        // SAFETY: By the type invariant ETH_HLEN linear bytes begin at `mac_header`; `skb_pull_inline()` checks
         // `skb->len`, and leaves the header in the buffer for `skb_postpull_rcsum()`.
         unsafe {
             bindings::netkit_rs_eth_skb_pull_mac(self.as_ptr());
@@ -206,8 +207,8 @@ impl Arrival {
                 bindings::ETH_HLEN,
             );
         }
-        // SAFETY: By the type invariant the packet is valid, and it is given away: `__netif_rx()` frees what it does
-        // not queue. It wants bottom halves disabled (its `lockdep_assert_once()`), which `_bh` shows.
+        // SAFETY: By the type invariant the packet is valid, and it is given away: `__netif_rx()` frees a packet that
+        // it does not queue. It requires disabled bottom halves (its `lockdep_assert_once()`), which `_bh` shows.
         let verdict = unsafe { bindings::__netif_rx(self.into_raw()) };
         verdict == bindings::NET_RX_SUCCESS as i32
     }

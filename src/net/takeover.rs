@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Taking over the devices of the built-in driver, and handing them back, while they work.
+//! Taking over the devices of the built-in driver, and handing them back, while the devices are in use.
 //!
-//! A device changes its driver by three pointers: `netdev_ops`, `ethtool_ops` and `queue_mgmt_ops`. New devices come from
-//! the callbacks of the built-in link type, which are exchanged as well; the link type itself stays.
+//! Three pointers determine the driver of a device: `netdev_ops`, `ethtool_ops` and `queue_mgmt_ops`. New devices come
+//! from the callbacks of the built-in link type, which are exchanged as well; the link type itself stays.
 //!
-//! | what runs in a driver's functions | what an exchange does about it |
+//! | what runs in a driver's functions | how an exchange deals with it |
 //! |---|---|
 //! | most operations of a device, link type | holds RTNL |
 //! | `get_drvinfo`, `ndo_queue_create` | holds the device's instance lock |
 //! | `ndo_start_xmit` and others under RCU | nothing: old and new functions work on the same device at the same time |
 //! | anything that is still in the module's functions | [`Takeover::finish`] waits for it before the module goes |
 //!
-//! RTNL is held for a batch of devices at a time, so the two drivers are mixed for a while. Three rules make sure that
-//! no device is left out: the link type changes hands in the first batch, so that new devices are right from the
-//! start; a device that moves to another namespace changes hands then ([`Takeover::registered`]); and each device that
-//! the module has is counted, so that [`Takeover::finish`] knows when none is left.
+//! RTNL is held for one batch of devices at a time, so for a while some devices have one driver and some the other.
+//! Three rules make sure that no device is left out:
+//!
+//! - The link type is exchanged in the first batch, so that new devices have the right driver from the start.
+//! - A device that moves to another namespace is exchanged when it arrives ([`Takeover::registered`]).
+//! - Each device of the module is counted, so that [`Takeover::finish`] knows when none is left.
 //!
 //! C headers: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h),
 //! [`include/net/rtnetlink.h`](srctree/include/net/rtnetlink.h)
@@ -43,14 +45,14 @@ use kernel::{
     time::{delay::fsleep, Delta, Instant, Monotonic}, //
 };
 
-/// How many devices are looked at while RTNL is held once: some 280 instructions each.
+/// The number of devices in a batch, for which RTNL is held once: some 280 instructions each.
 const BATCH: usize = 512;
 
-/// How long an exchange may take that must not wait for ever. Three seconds were seen on a busy machine.
+/// How long an exchange waits for locks, if it must not wait forever. Three seconds were seen on a busy machine.
 const PATIENCE: Delta = Delta::from_secs(10);
 
-/// How long it is before a lock is tried again, and between two batches: others get RTNL then, and a task that has slept is less
-/// likely to be preempted while it holds RTNL.
+/// The pause before a lock is tried again, and between two batches. Others can take RTNL in the pause, and a task that
+/// has slept is less likely to be preempted while it holds RTNL.
 const PAUSE: Delta = Delta::from_millis(1);
 
 /// A driver.
@@ -60,14 +62,13 @@ enum Side {
     Module,
 }
 
-/// Which driver is to have the devices, and whether it has.
+/// Which driver serves the devices.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// The built-in driver.
-    Off,
+    /// The built-in driver. Off,
     /// The module.
     On,
-    /// Some devices are with the wrong driver: a lock was not to be had.
+    /// Some devices have the wrong driver, because a lock was busy.
     Incomplete,
 }
 
@@ -83,7 +84,8 @@ impl Flag {
         self.0.load(Relaxed) != 0
     }
 
-    /// Whether this changes it. Fully ordered: who takes RTNL later sees it.
+    /// Sets the flag, and returns whether its value has changed. Fully ordered: a later holder of RTNL sees the new
+    /// value.
     fn set(&self, value: bool) -> bool {
         self.0.xchg(value.into(), Full) != u32::from(value)
     }
@@ -93,36 +95,36 @@ impl Flag {
 ///
 /// # Safety
 ///
-/// `takeover()` must always return the same static. `release()` must take off the device whatever points at it but is not
-/// the core's: links, leases, its peer. `validate`, `iflink`, `set_rx_headroom` and `stats` must not sleep: C calls them with no lock that a
-/// takeover could wait for.
+/// `takeover()` must always return the same static. `release()` must remove whatever points at the device and does not
+/// belong to the core: links, leases, its peer. `validate`, `iflink`, `set_rx_headroom` and `stats` must not sleep: C
+/// calls them without a lock that a takeover could take.
 pub(crate) unsafe trait StandIn: BuiltIn + Driver + RtnlLinkDriver {
-    /// Which of the two drivers has the devices.
+    /// The state of the takeover.
     fn takeover() -> &'static Takeover<Self>;
 
-    /// `ndo_uninit`: the device is being unregistered, and nothing may reach it any more.
+    /// `ndo_uninit`: the device is being unregistered, and nothing may point at it any more.
     fn release(dev: &Device<Self>, rtnl: &Rtnl);
 }
 
-/// Which of two drivers has the devices of `T`.
+/// Which of two drivers serves the devices of `T`.
 ///
 /// # Invariants
 ///
-/// It is the only one for `T`. While the callbacks of `T` are those of the built-in link type, `callbacks` holds the built-in
-/// ones. `devices` is the number of devices with the operations of `T` that are registered, or past `ndo_init` and not past
-/// `ndo_uninit`. RTNL protects both.
+/// This is the only value for `T`. While the built-in link type has the callbacks of `T`, `callbacks` holds the
+/// callbacks of the built-in driver. `devices` is the number of devices with the operations of `T` that are registered,
+/// or past `ndo_init` and not past `ndo_uninit`. RTNL protects both.
 pub(crate) struct Takeover<T> {
     callbacks: UnsafeCell<bindings::rtnl_link_ops>,
     devices: Atomic<u32>,
     /// The kernel is the one that the module was built for.
     checked: Flag,
-    /// Every task has run the livepatch's functions at some time: only since then can a device be the module's.
+    /// Every task has switched to the livepatch's functions once: before that, no device can be the module's.
     begun: Flag,
     /// Every task runs the livepatch's functions.
     patched: Flag,
-    /// The administrator wants the devices to be with the built-in driver.
+    /// The administrator wants the built-in driver to serve the devices.
     declined: Flag,
-    /// Another livepatch is coming, or has taken this one's place.
+    /// Another livepatch is being loaded, or has replaced this livepatch.
     aside: Flag,
     incomplete: Flag,
     _driver: PhantomData<fn() -> T>,
@@ -136,7 +138,8 @@ impl<T: StandIn> Takeover<T> {
     ///
     /// There must be no other value for `T` than the static that `T::takeover()` returns.
     pub(crate) const unsafe fn new() -> Self {
-        // INVARIANT: By the function's safety requirement; no device and no link type is the module's yet.
+        // INVARIANT: By the function's safety requirement; the module has no device yet, and the link type is
+        // unchanged.
         Self {
             callbacks: UnsafeCell::new(pin_init::zeroed()),
             devices: Atomic::new(0),
@@ -150,14 +153,14 @@ impl<T: StandIn> Takeover<T> {
         }
     }
 
-    /// Checks the kernel. `ENODEV`, with a line in the log, if it is not the one that the module was built for.
+    /// Checks the kernel. `ENODEV`, with a line in the log, if the module was not built for this kernel.
     pub(crate) fn prepare(&self) -> Result {
         identity::check::<T>()?;
         self.checked.set(true);
         Ok(())
     }
 
-    /// The number of devices that the module has.
+    /// The number of devices that the module serves.
     pub(crate) fn devices(&self) -> u32 {
         self.devices.load(Relaxed)
     }
@@ -170,7 +173,7 @@ impl<T: StandIn> Takeover<T> {
         }
     }
 
-    /// Who is to have the devices.
+    /// The driver that is to serve the devices.
     fn wanted(&self) -> Side {
         if self.patched.is_set() && !self.declined.is_set() && !self.aside.is_set() {
             Side::Module
@@ -179,7 +182,7 @@ impl<T: StandIn> Takeover<T> {
         }
     }
 
-    /// Every task runs the livepatch's functions, from now on or no longer. The caller may hold `klp_mutex`.
+    /// Says whether every task runs the livepatch's functions from now on. The caller may hold `klp_mutex`.
     pub(crate) fn set_patched(&self, patched: bool) {
         if patched {
             self.begun.set(true);
@@ -187,22 +190,22 @@ impl<T: StandIn> Takeover<T> {
         self.set(&self.patched, patched);
     }
 
-    /// Another livepatch is coming or has taken this one's place, from now on or no longer.
+    /// Says whether another livepatch is being loaded, or has replaced this livepatch, from now on.
     pub(crate) fn set_aside(&self, aside: bool) {
         self.set(&self.aside, aside);
     }
 
     fn set(&self, flag: &Flag, value: bool) {
         if flag.set(value) || self.incomplete.is_set() {
-            // What could not be done was logged, and shows in the state.
+            // A failure is in the log, and in the state.
             let _incomplete = self.settle();
         }
     }
 
-    /// The administrator wants the devices to be with the module, or with the built-in driver.
+    /// The administrator wants the devices to have the module, or the built-in driver, as their driver.
     ///
-    /// `EAGAIN` unless every task runs the livepatch's functions, and no other livepatch is coming; `EBUSY` where a lock was
-    /// not to be had for 10 s. As the module is being loaded, this is only remembered.
+    /// `EAGAIN` unless every task runs the livepatch's functions, and no other livepatch is being loaded; `EBUSY` if a
+    /// lock was busy for 10 s. While the module is being loaded, this is only remembered.
     pub(crate) fn switch(&self, on: bool) -> Result {
         self.declined.set(!on);
         if !self.checked.is_set() {
@@ -214,11 +217,10 @@ impl<T: StandIn> Takeover<T> {
         self.settle()
     }
 
-    /// Gives all devices to the driver that is to have them. `EBUSY`, with a line in the log, where a lock was not to be had
-    /// for some time.
+    /// Gives all devices to the wanted driver. `EBUSY`, with a line in the log, if a lock was busy for `PATIENCE`.
     ///
-    /// Waits no longer, as a holder of RTNL may wait for the caller: `team_mode_get()` loads a module with RTNL held, for
-    /// which `klp_module_coming()` takes `klp_mutex`.
+    /// The wait is limited because a holder of RTNL may wait for the caller: `team_mode_get()` loads a module with RTNL
+    /// held, for which `klp_module_coming()` takes `klp_mutex`.
     fn settle(&self) -> Result {
         let begun = Instant::<Monotonic>::now();
         let mut total = Walk::default();
@@ -255,8 +257,8 @@ impl<T: StandIn> Takeover<T> {
         }
     }
 
-    /// Gives all devices to the driver that is to have them, a batch for each RTNL that `lock` gets. Whether all of them are
-    /// there then: RTNL, or the instance lock of a device, may not be to be had.
+    /// Gives all devices to the wanted driver, a batch for each RTNL that `lock` takes. Returns whether all of them
+    /// have it: RTNL, or the instance lock of a device, may be busy.
     fn walk(&self, lock: impl Fn() -> Option<RtnlGuard>, total: &mut Walk) -> bool {
         let mut all = AllDevices::new();
         let mut first = None;
@@ -268,7 +270,7 @@ impl<T: StandIn> Takeover<T> {
             let begun = Instant::<Monotonic>::now();
             let side = self.wanted();
             if *first.get_or_insert(side) != side {
-                // Whoever changed it walks all devices, too, and waits for this RTNL.
+                // The caller that changed the wanted driver also walks all devices, and waits for this RTNL.
                 return true;
             }
             self.exchange_link_type(side, &rtnl);
@@ -296,10 +298,11 @@ impl<T: StandIn> Takeover<T> {
         }
     }
 
-    /// A device has come to a namespace (`NETDEV_REGISTER`).
+    /// A device has arrived in a namespace (`NETDEV_REGISTER`).
     ///
-    /// It may come from one that was not walked yet to one that was. (Another listener may keep this one from being told, by an
-    /// error for want of memory: then the device is found when the module goes.)
+    /// It may come from a namespace that was not walked yet, to a namespace that was walked. (If memory is short,
+    /// another listener may fail, and this listener is not called. Then the device is found when the module is
+    /// removed.)
     pub(crate) fn registered(&self, locked: &Locked<'_>, rtnl: &Rtnl) {
         let side = self.wanted();
         if self.is_with_other(locked.device(), side) {
@@ -307,7 +310,7 @@ impl<T: StandIn> Takeover<T> {
         }
     }
 
-    /// Whether `dev` is a device of the two drivers, and with the other one than `side`.
+    /// Whether `dev` is a device of one of the two drivers, and not of `side`.
     fn is_with_other(&self, dev: &NetDevice, side: Side) -> bool {
         let other = match side {
             Side::Module => T::netdev_ops(),
@@ -316,7 +319,7 @@ impl<T: StandIn> Takeover<T> {
         ptr::eq(dev.netdev_ops(), other)
     }
 
-    /// Gives the device, which is with the other driver, to `side`.
+    /// Gives the device, which belongs to the other driver, to `side`.
     fn exchange(&self, locked: &Locked<'_>, side: Side, rtnl: &Rtnl) {
         let (netdev, ethtool, queue_mgmt) = match side {
             Side::Module => {
@@ -326,30 +329,31 @@ impl<T: StandIn> Takeover<T> {
             Side::BuiltIn => (T::netdev_ops(), T::ethtool_ops(), T::queue_mgmt_ops()),
         };
         let dev = locked.device().as_ptr();
-        // SAFETY: The device is valid by its type invariant, and of one of the two drivers, which fit its private area
-        // alike by the safety requirement of `BuiltIn`. RTNL and the instance lock exclude all who read a table twice, and
-        // count on both being of one driver; senders load `netdev_ops` once (`__dev_queue_xmit()`). Both drivers have
-        // `queue_mgmt_ops`, so that `netdev_need_ops_lock()` answers the same as before.
+        // SAFETY: The device is valid by its type invariant, and of one of the two drivers, which both fit its private
+        // area by the safety requirement of `BuiltIn`. RTNL and the instance lock exclude all callers that read a table
+        // twice and need both reads to be of one driver; senders load `netdev_ops` once (`__dev_queue_xmit()`). Both
+        // drivers have `queue_mgmt_ops`, so that `netdev_need_ops_lock()` returns the same as before.
         unsafe {
             (&raw mut (*dev).netdev_ops).write_volatile(netdev);
             (&raw mut (*dev).ethtool_ops).write_volatile(ethtool);
             (&raw mut (*dev).queue_mgmt_ops).write_volatile(queue_mgmt);
         }
-        // INVARIANT: The device is or is no longer one with the operations of `T`.
+        // INVARIANT: The device now has the operations of `T`, or no longer has them.
         match side {
             Side::Module => self.count(1, rtnl),
             Side::BuiltIn => self.count(-1, rtnl),
         }
     }
 
-    /// The module has one device more, or one less. RTNL excludes other writers.
+    /// The module has one device more, or one fewer. RTNL excludes other writers.
     fn count(&self, change: i32, _rtnl: &Rtnl) {
         let devices = self.devices.load(Relaxed);
         self.devices
             .store(devices.wrapping_add_signed(change), Relaxed);
     }
 
-    /// `dev` is past its `ndo_uninit`: it lives on as the built-in driver's, as long as somebody holds it.
+    /// `dev` is past its `ndo_uninit`. It now belongs to the built-in driver, because somebody may hold it for longer
+    /// than the module exists.
     fn uninitialised(&self, dev: &Device<T>, rtnl: &Rtnl) {
         if self.is_with_other(dev, Side::BuiltIn) {
             let lock = dev.lock();
@@ -360,10 +364,10 @@ impl<T: StandIn> Takeover<T> {
     fn exchange_link_type(&self, side: Side, _rtnl: &Rtnl) {
         let ours = &const { RtnlLinkAdapter::<T>::CALLBACKS };
         let (table, saved) = (T::link_ops(), self.callbacks.get());
-        // SAFETY: The table is static, and `saved` is this value's; RTNL excludes who else uses them, but for `validate`:
-        // `rtnl_newlink()` and `rtnl_get_peer_net()` load it for a test and for the call, and neither driver's is null. By
-        // the type invariant `saved` is the built-in driver's where the table has ours.
-        // INVARIANT: It is kept before the table is written.
+        // SAFETY: The table is static, and `saved` belongs to this value. RTNL excludes other users of both, except for
+        // `validate`: `rtnl_newlink()` and `rtnl_get_peer_net()` load it for a test and for the call, and neither
+        // driver's is null. By the type invariant `saved` holds the built-in driver's callbacks if the table has ours.
+        // INVARIANT: The built-in driver's callbacks are saved before the table is written.
         unsafe {
             let is_ours = (*table).newlink.map(|f| f as usize) == ours.newlink.map(|f| f as usize);
             match side {
@@ -377,8 +381,8 @@ impl<T: StandIn> Takeover<T> {
         }
     }
 
-    /// Hands everything back, and waits until nobody is inside a function of the module: the last step before the module
-    /// goes. The livepatch must be disabled.
+    /// Hands everything back, and waits until no task is inside a function of the module. This is the last step before
+    /// the module is removed. The livepatch must be disabled.
     pub(crate) fn finish(&self) {
         if !self.begun.is_set() {
             return;
@@ -388,7 +392,8 @@ impl<T: StandIn> Takeover<T> {
         let mut rounds = 0u32;
         loop {
             self.walk(|| Some(Rtnl::lock()), &mut total);
-            // What is left is in namespaces that have left the list: `cleanup_net()` is about to delete it.
+            // Devices that are left are in namespaces that are no longer on the list: `cleanup_net()` is about to
+            // delete them.
             let left = self.left(&Rtnl::lock());
             if left == 0 {
                 break;
@@ -404,10 +409,10 @@ impl<T: StandIn> Takeover<T> {
         if total.exchanged != 0 {
             pr_info!("handed {} devices back at last\n", total.exchanged);
         }
-        // SAFETY: These may sleep, and nothing is held. `synchronize_net()` waits for packets and other calls under RCU,
-        // `synchronize_rcu_tasks()` for functions that C calls with no lock at all, in which a task may have been preempted:
-        // `validate`, `ndo_get_iflink` (`iflink_show()`), `ndo_set_rx_headroom` and `ndo_get_stats64` (Open vSwitch). By the
-        // safety requirement of `StandIn` they do not sleep.
+        // SAFETY: Both may sleep, and no lock is held here. `synchronize_net()` waits for packets and other calls under
+        // RCU. `synchronize_rcu_tasks()` waits for functions that C calls without any lock, in which a task may have
+        // been preempted: `validate`, `ndo_get_iflink` (`iflink_show()`), `ndo_set_rx_headroom` and `ndo_get_stats64`
+        // (Open vSwitch). By the safety requirement of `StandIn` they do not sleep.
         unsafe {
             bindings::synchronize_net();
             bindings::synchronize_rcu_tasks();
@@ -419,11 +424,11 @@ impl<T: StandIn> Takeover<T> {
     }
 }
 
-/// What a walk has done.
+/// The result of a walk.
 struct Walk {
     /// How many devices have changed their driver.
     exchanged: u32,
-    /// How long RTNL was held for one batch, at most.
+    /// The longest time for which RTNL was held for a batch.
     held: Delta,
 }
 
@@ -436,7 +441,7 @@ impl Default for Walk {
     }
 }
 
-/// The callbacks by which C begins and ends a device.
+/// The callbacks that C calls when it registers and unregisters a device.
 pub(super) struct LifeAdapter<T>(PhantomData<T>);
 
 impl<T: StandIn> LifeAdapter<T> {
@@ -444,9 +449,9 @@ impl<T: StandIn> LifeAdapter<T> {
     ///
     /// `dev` must be a device of `T` that is being registered, under RTNL.
     pub(super) unsafe extern "C" fn init(dev: *mut bindings::net_device) -> c_int {
-        // The lock classes that the device gets have to be the kernel's: it may outlive the module.
-        // SAFETY: By the function's safety requirement, and that of `BuiltIn`: the built-in driver takes the device for one
-        // of its own.
+        // The lock classes of the device must belong to the kernel, because the device may outlive the module. SAFETY:
+        // By the function's safety requirement, and that of `BuiltIn`: the built-in driver treats the device as its
+        // own.
         let err = unsafe { (*T::netdev_ops()).ndo_init.map_or(0, |init| init(dev)) };
         if err == 0 {
             // SAFETY: By the function's safety requirement.
@@ -457,7 +462,8 @@ impl<T: StandIn> LifeAdapter<T> {
         err
     }
 
-    /// What follows is the built-in driver's, as a device may be held for longer than the module is there.
+    /// After this, the device belongs to the built-in driver: somebody may hold the device for longer than the module
+    /// exists.
     ///
     /// # Safety
     ///

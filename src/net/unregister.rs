@@ -22,7 +22,7 @@ impl KillList {
     ///
     /// # Safety
     ///
-    /// `head` must be a list for `unregister_netdevice_many()`, used by nobody else as long as the value exists.
+    /// `head` must be a list for `unregister_netdevice_many()`, and nobody else may use it as long as the value exists.
     pub(super) unsafe fn from_raw(head: *mut bindings::list_head) -> Self {
         // INVARIANT: By the function's safety requirement.
         Self(head)
@@ -32,8 +32,8 @@ impl KillList {
     pub(super) fn with(_rtnl: &Rtnl, f: impl FnOnce(&mut KillList)) {
         let mut head: bindings::list_head = pin_init::zeroed();
         let head = &raw mut head;
-        // SAFETY: The list is initialised here, and RTNL held. `unregister_netdevice_many()` ends with a list_del()
-        // for lists on the stack: nothing points at `head` after it.
+        // SAFETY: The list is initialised here, and RTNL is held. `unregister_netdevice_many()` ends with a list_del()
+        // for lists on the stack: nothing points at `head` after that.
         unsafe {
             (*head).next = head;
             (*head).prev = head;
@@ -44,7 +44,7 @@ impl KillList {
 
     /// `unregister_netdevice_queue()`, unless the device is on a list already, or its unregistration has begun.
     ///
-    /// Moved off somebody's list, it would lead whoever walks that astray.
+    /// Moving a device from another list would break a walk of that list.
     pub(crate) fn push(&mut self, dev: &NetDevice, rtnl: &Rtnl) {
         if dev.is_registered() && !dev.is_queued_to_unregister(rtnl) {
             // SAFETY: `dev` is on no list (`unregister_netdevice_queued()`).
@@ -58,8 +58,8 @@ impl KillList {
     ///
     /// `dev` must be on no other list.
     pub(super) unsafe fn push_or_move(&mut self, dev: &NetDevice, _rtnl: &Rtnl) {
-        // SAFETY: The device is valid, RTNL held, and the list valid by the type invariant. By the function's safety
-        // requirement `unregister_netdevice_queue()` moves the device off no list but this.
+        // SAFETY: The device is valid, RTNL is held, and the list is valid by the type invariant. By the function's
+        // safety requirement `unregister_netdevice_queue()` removes the device from no list except this one.
         unsafe { bindings::unregister_netdevice_queue(dev.as_ptr(), self.0) };
     }
 }

@@ -26,10 +26,10 @@ use kernel::{
     prelude::*, //
 };
 
-/// What a device must be able to do for sockets in zero-copy mode.
+/// The features that a device needs for sockets in zero-copy mode.
 const ACT_XSK: u32 = bindings::NETDEV_XDP_ACT_XSK;
 
-/// `XDP_SETUP_XSK_POOL`: a pool of buffers for a queue, or the end of one.
+/// `XDP_SETUP_XSK_POOL`: sets up a pool of buffers for a queue, or removes it.
 ///
 /// # Invariants
 ///
@@ -47,12 +47,12 @@ impl PoolSetup<'_> {
         self.fields().queue_id.into()
     }
 
-    /// There is a pool to be set up, rather than one to be taken away.
+    /// Whether the request sets a pool up. Otherwise it removes the pool.
     pub(crate) fn is_setup(&self) -> bool {
         !self.fields().pool.is_null()
     }
 
-    /// Passes the request on to the device of `queue` (`ndo_bpf`). `EINVAL` if the lock is another device's.
+    /// Passes the request on to the device of `queue` (`ndo_bpf`). `EINVAL` if `lock` belongs to another device.
     pub(crate) fn forward(&self, queue: &RxQueue<'_>, lock: &LockGuard<'_>) -> Result {
         let dev = queue.device();
         if !ptr::eq(dev, lock.device()) {
@@ -63,8 +63,8 @@ impl PoolSetup<'_> {
         // SAFETY: By the invariant of `RxQueue` the device is valid; its driver sets `netdev_ops`, a table of
         // constants, before `register_netdevice()`.
         let ndo_bpf = unsafe { (*(*dev.as_ptr()).netdev_ops).ndo_bpf }.ok_or(EOPNOTSUPP)?;
-        // SAFETY: The device is valid, its lock is held, and RTNL by the caller of the callback that got the
-        // request; the pool in it is valid meanwhile.
+        // SAFETY: The device is valid, and its lock is held. The caller of the callback that got the request holds
+        // RTNL, and the pool in the request is valid during the call.
         to_result(unsafe { ndo_bpf(dev.as_ptr(), &mut request) })
     }
 }
@@ -80,27 +80,27 @@ impl NetDevice {
 }
 
 impl LockGuard<'_> {
-    /// Whether the device can serve sockets in zero-copy mode right now.
+    /// Whether the device can serve sockets in zero-copy mode at this moment.
     pub(crate) fn has_xsk_features(&self) -> bool {
         // SAFETY: By the type invariant the device is valid; `xdp_set_features_flag_locked()` changes `xdp_features`
-        // under the lock that this is.
+        // under the lock that `self` holds.
         unsafe { (*self.device().as_ptr()).xdp_features & ACT_XSK == ACT_XSK }
     }
 
-    /// Channels that memory providers need (`dev_get_min_mp_channel_count()`).
+    /// The number of channels that memory providers need (`dev_get_min_mp_channel_count()`).
     pub(crate) fn min_mp_channel_count(&self) -> u32 {
         // SAFETY: By the type invariant the device is valid; `dev_get_min_mp_channel_count()` asserts the lock that
-        // this is.
+        // `self` holds.
         unsafe { bindings::dev_get_min_mp_channel_count(self.device().as_ptr()) }
     }
 }
 
 impl RxQueue<'_> {
-    /// Has the driver let go of the pool that is bound to the queue, if there is one; whether there is.
+    /// Makes the driver release the pool that is bound to the queue. Returns whether a pool is bound.
     ///
-    /// The pool itself stays bound. One whose packets the stack copies is none that the driver knows of.
+    /// The pool itself stays bound. In copy mode the driver is not involved.
     pub(super) fn remove_pool(&self, _lock: &LockGuard<'_>, _rtnl: &Rtnl) -> bool {
-        // SAFETY: By the type invariant; the lock is held. A pool is bound as long as it lives.
+        // SAFETY: By the type invariant; the lock is held. A pool that is bound exists.
         let Some(pool) = (unsafe { (*self.0).pool.as_ref() }) else {
             return false;
         };
@@ -116,7 +116,7 @@ impl RxQueue<'_> {
             };
             request.__bindgen_anon_1.xsk.pool = ptr::null_mut();
             request.__bindgen_anon_1.xsk.queue_id = self.index() as u16;
-            // SAFETY: Device and request are valid, the device's lock and RTNL held.
+            // SAFETY: Device and request are valid, and the device's lock and RTNL are held.
             if unsafe { ndo_bpf(dev.as_ptr(), &mut request) } != 0 {
                 pr_warn!("a card keeps the buffers of a closed socket\n");
             }
@@ -124,33 +124,34 @@ impl RxQueue<'_> {
         true
     }
 
-    /// Wakes the driver of the queue up (`ndo_xsk_wakeup`).
+    /// Wakes up the driver of the queue (`ndo_xsk_wakeup`).
     pub(crate) fn xsk_wakeup(&self, flags: u32, _read_side: &impl ReadSide) -> Result {
         let dev = self.device();
         // SAFETY: By the invariant of `RxQueue` the device is valid; its driver sets `netdev_ops`, a table of
         // constants, before `register_netdevice()`.
         let wakeup = unsafe { (*(*dev.as_ptr()).netdev_ops).ndo_xsk_wakeup }.ok_or(EOPNOTSUPP)?;
-        // SAFETY: By the invariant of `RxQueue` the device is valid and has this queue. `xsk_wakeup()` in
-        // net/xdp/xsk.c calls `ndo_xsk_wakeup` under RCU, from system calls and softirq alike, as this is.
+        // SAFETY: By the invariant of `RxQueue` the device is valid and has this queue. `xsk_wakeup()` in net/xdp/xsk.c
+        // also calls `ndo_xsk_wakeup` under RCU, from system calls and from softirq.
         to_result(unsafe { wakeup(dev.as_ptr(), self.index(), flags) })
     }
 }
 
 impl<T: DeviceType> NewDevice<'_, T> {
-    /// The device takes sockets in zero-copy mode (`xdp_set_features_flag(NETDEV_XDP_ACT_XSK)`).
+    /// Announces that the device supports sockets in zero-copy mode (`xdp_set_features_flag(NETDEV_XDP_ACT_XSK)`).
     pub(crate) fn announce_xsk(&self) {
         // SAFETY: By the type invariant the device is valid and not registered: `xdp_set_features_flag()` takes its
-        // lock and tells nobody.
+        // lock and sends no notification.
         unsafe { bindings::xdp_set_features_flag(self.as_ptr(), ACT_XSK) };
     }
 }
 
 /// A driver whose devices pass AF_XDP sockets on.
 pub(crate) trait XskDriver: DeviceType {
-    /// `XDP_SETUP_XSK_POOL`: a socket's buffers for a queue, or no more. Under RTNL and the device's instance lock.
+    /// `XDP_SETUP_XSK_POOL`: sets up or removes a socket's buffers for a queue. Under RTNL and the device's instance
+    /// lock.
     fn setup_xsk_pool(dev: &Device<Self>, locked: &Locked<'_>, setup: &PoolSetup<'_>) -> Result;
 
-    /// `ndo_xsk_wakeup`: a socket has something to do. In any context, under RCU alone.
+    /// `ndo_xsk_wakeup`: a socket has work for the driver. In any context, under RCU only.
     fn xsk_wakeup(dev: &Device<Self>, queue: u32, flags: u32, read_side: &impl ReadSide) -> Result;
 }
 

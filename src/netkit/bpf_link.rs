@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a BPF link does while it is on a netkit device, and after.
+//! The operations of a BPF link on a netkit device, and after the device is gone.
 
 #![forbid(unsafe_code)]
 
@@ -22,14 +22,14 @@ use kernel::{
     seq_print, //
 };
 
-/// The index of the device that the link is on, 0 for none.
+/// The index of the link's device, 0 if the link has no device.
 fn ifindex(link: &DeviceLink) -> u32 {
     let rtnl = Rtnl::lock();
     link.device(&rtnl).map_or(0, |dev| dev.ifindex() as u32)
 }
 
 impl BpfLinkDriver for Netkit {
-    /// `netkit_link_update()`. `ENOLINK` for a link that is defunct.
+    /// `netkit_link_update()`. `ENOLINK` if the link has no device any more.
     fn update(link: &DeviceLink, new: &Prog, old: Option<&Prog>) -> Result {
         let rtnl = Rtnl::lock();
         let dev = link.device_of::<Self>(&rtnl).ok_or(ENOLINK)?;

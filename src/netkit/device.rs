@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a netkit device does besides passing packets: the `ndo_*` operations.
+//! The operations of a netkit device (`ndo_*`), without the packet path.
 
 #![forbid(unsafe_code)]
 
@@ -44,7 +44,7 @@ impl Driver for Netkit {
     /// `netkit_set_multicast`.
     const RECEIVES_ALL: bool = true;
 
-    /// `netkit_open()`: a pair has a carrier once both ends are up. `ENOTCONN` where the other end is gone.
+    /// `netkit_open()`: a pair has a carrier once both devices are up. `ENOTCONN` if the peer is gone.
     fn open(dev: &Device<Self>, rtnl: &Rtnl) -> Result {
         let nk = dev.private();
         if nk.is_single() {
@@ -59,7 +59,7 @@ impl Driver for Netkit {
         Ok(())
     }
 
-    /// `netkit_close()`: neither end has a carrier then.
+    /// `netkit_close()`: both devices lose their carrier.
     fn stop(dev: &Device<Self>, rtnl: &Rtnl) -> Result {
         dev.carrier_off();
         if let Some(peer) = dev.private().peer.rtnl_dereference(rtnl) {
@@ -73,7 +73,7 @@ impl Driver for Netkit {
         xmit(skb, dev, bh)
     }
 
-    /// `netkit_set_headroom()`: both ends get the larger of what is wanted from them.
+    /// `netkit_set_headroom()`: both devices get the larger of the two headrooms that were requested from them.
     fn set_rx_headroom(dev: &Device<Self>, bytes: i32) {
         let nk = dev.private();
         let bytes = u32::try_from(bytes).unwrap_or_else(|_| default_headroom());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Programs and links are attached, detached and queried through the bpf(2) system call.
+//! Attaching, detaching and querying programs and links by the bpf(2) system call.
 
 #![forbid(unsafe_code)]
 
@@ -27,10 +27,10 @@ use kernel::{
     prelude::*, //
 };
 
-/// The device that a request means (`netkit_dev_fetch()`): the primary with this index, or its peer.
+/// The device of a request (`netkit_dev_fetch()`): the primary with this index, or its peer.
 ///
-/// `EINVAL` for another attach type, `ENODEV` for no such device, `ENXIO` for one that is no netkit device,
-/// `EACCES` through the peer, `EOPNOTSUPP` for a device without a peer.
+/// `EINVAL` for another attach type, `ENODEV` if the device does not exist, `ENXIO` if it is not a netkit device,
+/// `EACCES` if it is a peer, `EOPNOTSUPP` if it has no peer.
 fn dev_fetch<'a>(
     call: &SystemCall,
     ifindex: u32,

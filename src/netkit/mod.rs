@@ -2,22 +2,22 @@
 
 //! The netkit driver: a pair of network devices whose xmit routine runs BPF programs.
 //!
-//! The primary stays with whoever manages the pair, the peer goes into another namespace, a pod's. Programs for
-//! both are attached through the primary. A packet that one of the two sends is received by the other, if the
-//! programs say so.
+//! The primary stays in the namespace of the manager of the pair. The peer goes into another namespace, that of a pod.
+//! The programs of both devices are attached through the primary. A packet that one device sends is received by the
+//! other device, if the programs of the sender allow it.
 //!
-//! | file | what of drivers/net/netkit.c |
+//! | file | the part of drivers/net/netkit.c |
 //! |---|---|
 //! | `xmit.rs` | the packet path: `netkit_xmit()` and its helpers |
 //! | `device.rs` | the other `ndo_*` operations |
-//! | `settings.rs` | what a request for a new pair says, parsed |
+//! | `settings.rs` | parses a request for a new pair |
 //! | `pair.rs` | `netkit_link_ops`: create, change, dump, delete |
 //! | `manage.rs` | `netkit_prog_attach()`, `…_detach()`, `…_query()`, `netkit_link_attach()` |
-//! | `bpf_link.rs` | `netkit_link_lops`: what a BPF link does |
+//! | `bpf_link.rs` | `netkit_link_lops`: the operations of a BPF link |
 //! | `queue.rs` | `netkit_queue_mgmt_ops`, `netkit_xsk()`: leased queues |
-//! | `notifier.rs` | `netkit_notifier()`: devices that come and go |
+//! | `notifier.rs` | `netkit_notifier()`: events about network devices |
 //! | `uapi.rs` | the numbers of include/uapi/linux/if_link.h |
-//! | `module.rs` | the module's life: which driver has the devices |
+//! | `module.rs` | loading and unloading: which driver serves the devices |
 
 #![forbid(unsafe_code)]
 
@@ -50,7 +50,7 @@ pub(crate) use notifier::Notifier;
 /// `netkit_netdev_ops`, `netkit_ethtool_ops`, `netkit_queue_mgmt_ops`.
 static TABLES: Tables<Netkit> = Tables::new();
 
-/// A device's private area: `struct netkit`, field by field, so that C's functions find what they expect.
+/// The private area of a device: `struct netkit`, field by field, because C's functions use it as well.
 #[repr(C)]
 pub(crate) struct Netkit {
     /// The other device of the pair.
@@ -64,7 +64,7 @@ pub(crate) struct Netkit {
     mode: Atomic<u32>,
     pair: Atomic<u32>,
     primary: Atomic<bool>,
-    /// What this device wants in front of packets, in bytes. The pair gets the larger of the two.
+    /// The headroom that was requested from this device, in bytes. Both devices of the pair get the larger one.
     headroom: Atomic<u32>,
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The module's life: it checks the kernel, has the BPF system call routed here, then has the devices; and goes the same
-//! way back.
+//! Loading and unloading. The module checks the kernel, livepatches it, and takes the devices over. Unloading is the
+//! reverse.
 
 #![forbid(unsafe_code)]
 
@@ -20,7 +20,7 @@ use kernel::{
 pub(crate) struct Module(());
 
 impl klp::Livepatch for Module {
-    /// `ENODEV` for a kernel other than the one that the module was built for. Changes nothing.
+    /// `ENODEV` if the module was built for another kernel. Changes nothing.
     fn prepare() -> Result<Self> {
         TAKEOVER.prepare()?;
         Ok(Self(()))
@@ -61,7 +61,7 @@ impl Parameter for Devices {
         TAKEOVER.devices()
     }
 
-    /// `EPERM`: it cannot be set.
+    /// `EPERM`: the parameter is read-only.
     fn store(_text: &[u8]) -> Result {
         Err(EPERM)
     }
@@ -79,7 +79,8 @@ impl Parameter for TakeoverState {
         }
     }
 
-    /// `EINVAL` for another text than `0` and `1`. See [`Takeover::switch`](crate::net::takeover::Takeover::switch).
+    /// Accepts `0` and `1`; `EINVAL` for any other text. See
+    /// [`Takeover::switch`](crate::net::takeover::Takeover::switch).
     fn store(text: &[u8]) -> Result {
         match text {
             b"0" => TAKEOVER.switch(false),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Network devices that come and go: what `netkit_notifier()` does, and devices that change their namespace.
+//! Events about network devices: what `netkit_notifier()` does, and devices that move to another namespace.
 
 #![forbid(unsafe_code)]
 
@@ -24,7 +24,8 @@ impl Listener for Notifier {
         TAKEOVER.registered(locked, rtnl);
     }
 
-    /// `netkit_check_lease_unregister()`: with a physical device go the netkit devices that lease queues from it.
+    /// `netkit_check_lease_unregister()`: deletes the netkit devices that lease queues from a physical device, when
+    /// that device is unregistered.
     fn unregister(dev: &NetDevice, rtnl: &Rtnl) {
         if dev.is_unregistering() && dev.has_parent() {
             delete_lessees::<Netkit>(dev, rtnl);

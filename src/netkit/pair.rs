@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The link type: pairs are created, changed, dumped and deleted through rtnetlink.
+//! The link type: rtnetlink creates, changes, dumps and deletes pairs.
 
 #![forbid(unsafe_code)]
 
@@ -32,7 +32,7 @@ use kernel::{
 const NUM_RX_QUEUES_MAX: u32 = 1024;
 const NUM_TX_QUEUES_MAX: u32 = 1;
 
-/// What VLAN acceleration the devices claim. Devices on top of them do not get it.
+/// The VLAN offloads of the devices. Devices on top of them do not get these offloads.
 const FEATURES_HW_VLAN: Features = Features::HW_VLAN_CTAG_TX
     .union(Features::HW_VLAN_CTAG_RX)
     .union(Features::HW_VLAN_STAG_TX)
@@ -53,7 +53,7 @@ const PRIV_FLAGS: PrivFlags = PrivFlags::LIVE_ADDR_CHANGE
     .union(PrivFlags::NO_QUEUE)
     .union(PrivFlags::DISABLE_NETPOLL);
 
-/// The settings that a pair keeps, and what a request to change one is told.
+/// The settings that cannot be changed after creation, and the text that explains the refusal.
 const FIXED: [(Attr, &CStr); 7] = [
     (
         Attr::Mode,
@@ -85,7 +85,7 @@ const FIXED: [(Attr, &CStr); 7] = [
     ),
 ];
 
-/// What a device is called that nobody named.
+/// The name of a device if the request has no name.
 const NAME_PATTERN: IfName = IfName::from_static(c"nk%d");
 
 impl RtnlLinkDriver for Netkit {
@@ -184,7 +184,7 @@ impl RtnlLinkDriver for Netkit {
         Ok(())
     }
 
-    /// `netkit_del_link()`: the pair goes together.
+    /// `netkit_del_link()`: both devices of a pair are deleted together.
     fn dellink(dev: &Device<Self>, kill: &mut KillList, rtnl: &Rtnl) {
         if let Some(peer) = dev.part(rtnl) {
             kill.push(peer, rtnl);
@@ -238,7 +238,7 @@ fn new_peer<'a>(
         Some(attr) => (attr.ifname(), NameAssign::User),
         None => (NAME_PATTERN, NameAssign::Enum),
     };
-    // Without attributes of its own the peer is made with those of the primary: MTU, queues and more.
+    // A peer without attributes of its own gets those of the primary: MTU, queues and more.
     let attrs = settings
         .peer_info
         .as_ref()
@@ -307,7 +307,7 @@ fn configure(dev: &NewDevice<'_, Netkit>, settings: &Settings<'_>, end: &End, pr
     dev.init_mprog();
 }
 
-/// What has to wait until a device is registered.
+/// The settings that need a registered device.
 fn activate(dev: &Device<Netkit>, mode: Mode, rtnl: &Rtnl) {
     dev.carrier_off();
     if mode == Mode::L2 {

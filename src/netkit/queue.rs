@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Queues that a netkit device has on lease from a physical device.
+//! Queues that a netkit device leases from a physical device.
 //!
-//! What is bound to such a queue, a socket's buffers or a provider of receive memory, is passed on to the physical
-//! device. If that goes, so do the netkit devices that lease from it.
+//! The buffers of a socket, or a provider of receive memory, that are bound to such a queue are passed on to the
+//! physical device. If the physical device is unregistered, the netkit devices that lease from it are deleted.
 
 #![forbid(unsafe_code)]
 
@@ -22,7 +22,7 @@ use crate::{
 use kernel::prelude::*;
 
 impl QueueDriver for Netkit {
-    /// `netkit_queue_create()`. Of a pair only the peer leases queues, as the primary is the side that manages.
+    /// `netkit_queue_create()`. In a pair only the peer leases queues, because the primary is the managing side.
     fn queue_create(dev: &Device<Self>, locked: &Locked<'_>, extack: &mut ExtAck) -> Result<u32> {
         let nk = dev.private();
         if !nk.is_single() && nk.is_primary() {
@@ -43,13 +43,13 @@ impl QueueDriver for Netkit {
 }
 
 impl XskDriver for Netkit {
-    /// `netkit_xsk()`: for a single device, and for a queue that it leases.
+    /// `netkit_xsk()`: for a single device, and a queue that it leases.
     fn setup_xsk_pool(dev: &Device<Self>, locked: &Locked<'_>, setup: &PoolSetup<'_>) -> Result {
         if !dev.private().is_single() {
             return Err(EOPNOTSUPP);
         }
         if !setup.is_setup() && locked.leased_rx_queue(setup.queue()).is_none() {
-            // It was taken away when the lease ended. C answers an error, at which the stack warns.
+            // The pool was taken away when the lease ended. C returns an error here, and the stack warns.
             return Ok(());
         }
         if setup.queue() >= dev.real_num_rx_queues() {
@@ -77,7 +77,7 @@ impl XskDriver for Netkit {
         if queue >= dev.real_num_rx_queues() {
             return Err(EINVAL);
         }
-        // A pool was set up, so that the physical device has the operation.
+        // The physical device has the operation, because a pool was set up.
         dev.leased_rx_queue(queue, read_side)
             .ok_or(EOPNOTSUPP)?
             .xsk_wakeup(flags, read_side)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a request for a new pair says.
+//! Parsing a request for a new pair.
 //!
-//! The attributes are read in the order of `netkit_new_link()`, with its defaults, so that of two mistakes the same
-//! one is reported.
+//! The attributes are read in the order of `netkit_new_link()`, with its defaults. So if a request has two mistakes,
+//! both drivers report the same one.
 
 #![forbid(unsafe_code)]
 
@@ -41,13 +41,13 @@ pub(super) struct Settings<'a> {
     pub(super) headroom: u16,
     /// In bytes; 0 leaves the device's own.
     pub(super) tailroom: u16,
-    /// Whether the request has an attribute about scrubbing the primary's packets.
+    /// Whether the request has the attribute for scrubbing packets of the primary.
     seen_scrub: bool,
-    /// Whether it has one about the peer.
+    /// Whether the request has an attribute for the peer.
     seen_peer: bool,
 }
 
-/// `netkit_check_policy()`: a policy must be able to stand alone. `EINVAL`.
+/// `netkit_check_policy()`: only pass and drop can be a policy. `EINVAL` for others.
 pub(super) fn check_policy(attr: &Attr<'_>, extack: &mut ExtAck) -> Result<Action> {
     const PASS: u32 = Action::Pass as u32;
     const DROP: u32 = Action::Drop as u32;
@@ -58,7 +58,7 @@ pub(super) fn check_policy(attr: &Attr<'_>, extack: &mut ExtAck) -> Result<Actio
     }
 }
 
-/// The attribute's policy lets no value pass but that of a variant.
+/// The netlink policy of the attribute allows only the values of the two variants.
 fn scrub(attr: &Attr<'_>) -> Scrub {
     if attr.u32() == Scrub::None as u32 {
         Scrub::None
@@ -87,7 +87,7 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// Reads a request, and refuses what does not go together: `EINVAL` for a policy, `EOPNOTSUPP` for the rest.
+    /// Parses a request. `EINVAL` for a wrong policy, `EOPNOTSUPP` for attributes that contradict each other.
     pub(super) fn parse(
         request: &Request<'a, uapi::Attr>,
         memory: &'a mut PeerTable,
@@ -162,7 +162,7 @@ impl<'a> Settings<'a> {
         Ok(())
     }
 
-    /// An attribute that the request has for the peer.
+    /// An attribute of the peer in the request.
     pub(super) fn peer_attr(&self, attrtype: Ifla) -> Option<Attr<'_>> {
         self.peer_info.as_ref()?.table().get(attrtype)
     }

@@ -34,7 +34,7 @@ impl AttrType for Attr {
     }
 }
 
-/// Which packets a program sees: those that the primary sends, or those of its peer (`enum bpf_attach_type`).
+/// Which packets a program sees: those that the primary sends, or those that the peer sends (`enum bpf_attach_type`).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum AttachType {
     Primary = bindings::bpf_attach_type_BPF_NETKIT_PRIMARY as isize,
@@ -42,7 +42,7 @@ pub(super) enum AttachType {
 }
 
 impl AttachType {
-    /// None for another attach type.
+    /// `None` for another attach type.
     pub(super) fn from_number(number: u32) -> Option<Self> {
         [Self::Primary, Self::Peer]
             .into_iter()
@@ -50,17 +50,17 @@ impl AttachType {
     }
 }
 
-/// What happens to a packet: the answer of a program, or the policy (`enum netkit_action`).
+/// What happens to a packet: the verdict of a program, or the policy (`enum netkit_action`).
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
 pub(crate) enum Action {
-    /// Ask the next program; after the last one, pass.
+    /// Run the next program; after the last program, pass.
     Next = bindings::netkit_action_NETKIT_NEXT,
     /// The peer receives it.
     Pass = bindings::netkit_action_NETKIT_PASS,
-    /// It is freed, and counted.
+    /// The packet is freed, and counted.
     Drop = bindings::netkit_action_NETKIT_DROP,
-    /// It goes where the program said.
+    /// The packet is sent where the program said.
     Redirect = bindings::netkit_action_NETKIT_REDIRECT,
 }
 
@@ -72,21 +72,21 @@ const _: () = {
     assert!(Action::Redirect as i32 == bindings::tcx_action_base_TCX_REDIRECT);
 };
 
-/// Whether the devices have addresses (`enum netkit_mode`).
+/// Whether the devices have MAC addresses (`enum netkit_mode`).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// They are Ethernet devices.
+    /// The devices are Ethernet devices.
     L2 = bindings::netkit_mode_NETKIT_L2 as isize,
-    /// They pass packets without addresses.
+    /// The devices pass packets without MAC addresses.
     L3 = bindings::netkit_mode_NETKIT_L3 as isize,
 }
 
-/// What a packet loses on its way to another namespace (`enum netkit_scrub`).
+/// What is cleared of a packet on its way to another namespace (`enum netkit_scrub`).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scrub {
-    /// What every device takes away.
+    /// What every pair of devices clears.
     None = bindings::netkit_scrub_NETKIT_SCRUB_NONE as isize,
-    /// Mark and priority too.
+    /// Mark and priority, too.
     Default = bindings::netkit_scrub_NETKIT_SCRUB_DEFAULT as isize,
 }
 
@@ -95,6 +95,6 @@ pub(crate) enum Scrub {
 pub(crate) enum Pairing {
     /// A primary and its peer.
     Pair = bindings::netkit_pairing_NETKIT_DEVICE_PAIR as isize,
-    /// A primary alone.
+    /// A primary without a peer.
     Single = bindings::netkit_pairing_NETKIT_DEVICE_SINGLE as isize,
 }

@@ -2,8 +2,8 @@
 
 //! The packet path.
 //!
-//! A packet that a device sends is made to look as if its peer had received it, shown to the device's programs,
-//! and then given to the peer's stack, freed, or redirected, as they say.
+//! A packet that a device sends is changed so that it looks as if the peer had received it. Then the programs of the
+//! sending device run. By their verdict, the packet is passed to the stack of the peer, freed, or redirected.
 
 #![forbid(unsafe_code)]
 
@@ -22,13 +22,13 @@ use crate::{
 };
 use kernel::sync::atomic::Relaxed;
 
-/// The packet is gone, and has not been counted yet.
+/// The packet was freed, and is not counted yet.
 struct Dropped;
 
 /// `netkit_xmit()`.
 ///
-/// C takes `rcu_read_lock()` here. Senders have bottom halves disabled, which makes a read-side critical section
-/// already.
+/// C takes `rcu_read_lock()` here. This is not needed: senders have bottom halves disabled, which is an RCU read-side
+/// critical section already.
 #[inline(always)]
 pub(super) fn xmit(skb: SkBuff, dev: &Device<Netkit>, bh: &BhDisabled) -> Transmit {
     match forward(skb, dev, bh) {
@@ -59,7 +59,7 @@ fn forward(skb: SkBuff, dev: &Device<Netkit>, bh: &BhDisabled) -> Result<(), Dro
     let mut frame = frame.enter(peer, bh);
 
     let mut verdict = nk.policy.load(Relaxed) as i32;
-    // C sets up the context for every packet. Only programs, and the redirect that one of them asked for, use it.
+    // C sets up the context for every packet. Only programs use it, and the redirect that a program requests.
     if let Some(programs) = nk.active.programs(bh) {
         let rest = with_net_context(bh, |context| {
             verdict = programs.run(&mut frame, verdict, Action::Next as i32, bh);
@@ -76,7 +76,7 @@ fn forward(skb: SkBuff, dev: &Device<Netkit>, bh: &BhDisabled) -> Result<(), Dro
         }
     }
 
-    // Not `Action::Drop`, nor whatever a program made up.
+    // `Action::Drop`, and any other number that a program returns.
     if verdict != Action::Next as i32 && verdict != Action::Pass as i32 {
         return Err(Dropped);
     }
@@ -88,7 +88,7 @@ fn forward(skb: SkBuff, dev: &Device<Netkit>, bh: &BhDisabled) -> Result<(), Dro
     Ok(())
 }
 
-/// Takes away what must not follow a packet to the peer. Into another namespace that is more.
+/// Clears what a packet must not carry to the peer. A packet to another namespace loses more.
 #[inline(always)]
 fn prep_forward(frame: &mut Frame, dev: &Device<Netkit>, peer: &Device<Netkit>) {
     frame.scrub();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A program onto one side of a pair. With a pin by a link, which lives as long as the pin; without one like `ip link set …
-//! xdp` does it, by no link at all: a link would end with this command.
+//! Attaching a program to one side of a pair. With a pin, the program is attached by a link, which exists as long as the pin.
+//! Without a pin it is attached without a link, as by `ip link set … xdp`: a link would end with this command.
 
 use std::fmt;
 use std::path::Path;
@@ -49,7 +49,7 @@ pub struct Attached {
     pub side: &'static str,
     pub program: Program,
     pub link: Option<Link>,
-    /// Of this side, after the change.
+    /// The revision of this side after the change.
     pub revision: u64,
     #[serde(skip)]
     packets: &'static str,
@@ -78,7 +78,7 @@ impl fmt::Display for Attached {
 pub fn attach(args: &Attach) -> Result<Attached> {
     bpf::check_root()?;
     args.place.join()?;
-    // The command line asks for a device here.
+    // The command line requires a device here.
     let dev = args.place.dev.as_deref().unwrap_or_default();
     let device = primary(dev)?;
     if let Some(pin) = &args.pin {
@@ -100,7 +100,7 @@ pub fn attach(args: &Attach) -> Result<Attached> {
             let link = NetkitLink::attach(source.fd()?, device.index, side, options)
                 .map_err(|error| refused(error, args, device.index))?;
             let id = link.info()?.id;
-            // If pinning fails, nothing stays behind: the link ends here.
+            // If pinning fails, the link ends here, and with it the attachment.
             link.pin(pin).map_err(|error| {
                 Error::new(error).context(format!(
                     "cannot pin at {}; nothing is attached",
@@ -123,12 +123,12 @@ pub fn attach(args: &Attach) -> Result<Attached> {
     })
 }
 
-/// Whether a pin can be made, before anything is changed.
+/// Checks that a pin can be made, before anything is changed.
 fn check_pin(pin: &Path) -> Result<()> {
     let shown = pin.display();
     if pin.symlink_metadata().is_ok() {
         return Err(Kind::Conflict.error(format!(
-            "{shown} exists already: `netkit-rs replace {shown} …` puts another program there, `netkit-rs detach {shown}` \
+            "{shown} exists already: `netkit-rs replace {shown} …` replaces its program, `netkit-rs detach {shown}` \
              removes it"
         )));
     }
@@ -138,17 +138,15 @@ fn check_pin(pin: &Path) -> Result<()> {
     };
     if !folder.is_dir() {
         return Err(Kind::Absent.error(format!(
-            "cannot pin at {shown}: there is no folder {}, create it first (`ip netns exec` hides /sys/fs/bpf: use --netns \
-             instead)",
+            "cannot pin at {shown}: the folder {} does not exist, create it first (`ip netns exec` hides /sys/fs/bpf: use \
+             --netns instead)",
             folder.display()
         )));
     }
     if !bpf::is_bpf_fs(folder) {
         let hint = match bpf::is_bpf_fs(Path::new("/sys/fs/bpf")) {
-            true => "/sys/fs/bpf is one",
-            false => {
-                "there is none at /sys/fs/bpf, either: `mount -t bpf bpf /sys/fs/bpf` mounts it"
-            }
+            true => "/sys/fs/bpf is a BPF file system",
+            false => "mount one with `mount -t bpf bpf /sys/fs/bpf`",
         };
         return Err(Kind::Absent.error(format!(
             "cannot pin at {shown}: it is not in a BPF file system; {hint}"
@@ -163,20 +161,20 @@ fn refused(error: ProgramError, args: &Attach, ifindex: u32) -> Error {
     match errno(&error) {
         Some(Errno::ESTALE) => Kind::Conflict.error(match query(ifindex, side) {
             Ok(now) => format!(
-                "the programs on {} of {dev} are at revision {}, which is not the expected one: somebody has changed them",
+                "the programs on {} of {dev} are at revision {}, not at the expected revision: somebody has changed them",
                 side_name(side),
                 now.revision
             ),
             Err(_) => format!("the programs on {dev} are not at the expected revision"),
         }),
         Some(Errno::ENOENT) => Kind::Absent.error(
-            "the program or link that --before or --after names is not attached there (`netkit-rs status` shows what is)",
+            "the program or link that --before or --after names is not attached to this side (`netkit-rs status` shows what is attached)",
         ),
         Some(Errno::ERANGE) => Kind::Conflict.error(format!(
-            "{dev} has as many programs as it can take: detach one first"
+            "{dev} has the maximum number of programs: detach a program first"
         )),
         Some(Errno::EEXIST) => {
-            Kind::Conflict.error(format!("the program is attached to {dev} there already"))
+            Kind::Conflict.error(format!("the program is already attached to this side of {dev}"))
         }
         Some(Errno::EOPNOTSUPP) => Kind::Conflict.error(format!(
             "{dev} is a single device, which runs no programs"
@@ -185,11 +183,11 @@ fn refused(error: ProgramError, args: &Attach, ifindex: u32) -> Error {
     }
 }
 
-/// What attaching, replacing and detaching can meet alike.
+/// The refusals that attaching, replacing and detaching have in common.
 pub fn driver_refused(error: ProgramError, dev: &str) -> Error {
     match errno(&error) {
         Some(Errno::EACCES) => Kind::Conflict.error(format!(
-            "{dev} is the peer of its pair by now: use the primary"
+            "{dev} is now the peer of its pair: use the primary"
         )),
         _ => anyhow!(error).context(format!("the kernel refuses it on {dev}")),
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A program off its device: by its pin, which goes too, by its link's number, or by its own where there is no link.
+//! Detaching a program: by the pin of its link, which is removed, by the number of its link, or by its own number if it has no
+//! link.
 
 use std::fmt;
 use std::fs;
@@ -32,7 +33,7 @@ pub struct Detached {
     pub link: Option<u32>,
     /// The pin that was removed.
     pub unpinned: Option<PathBuf>,
-    /// Other pins of the link: it has no device any more.
+    /// Other pins of the link, which has no device any more.
     pub pins_left: Vec<PathBuf>,
 }
 
@@ -79,12 +80,12 @@ pub fn detach(target: &Target, place: &Place) -> Result<Detached> {
             mprog::detach(program, device.index, place.side(), None).map_err(|error| {
                 match errno(&error) {
                     Some(Errno::EBUSY) => Kind::Conflict.error(format!(
-                        "program {id} is held by a link on {}: detach it by link:ID or by the pin (`netkit-rs status` shows \
+                        "a link holds program {id} on {}: detach it by link:ID or by the pin (`netkit-rs status` shows \
                          both)",
                         device.name
                     )),
                     Some(Errno::ENOENT) => Kind::Absent.error(format!(
-                        "program {id} is not attached there on {} (`netkit-rs status` shows what is)",
+                        "program {id} is not attached to this side of {} (`netkit-rs status` shows what is attached)",
                         device.name
                     )),
                     _ => driver_refused(error, &device.name),

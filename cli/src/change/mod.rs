@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Programs on netkit devices and off them: attach, replace, detach. Each answers a report, which is what the command prints.
+//! Attach, replace and detach programs of netkit devices. Each returns a report, which the command prints.
 
 mod attach;
 mod detach;
@@ -26,7 +26,7 @@ pub use detach::Detached;
 pub use replace::replace;
 pub use replace::Replaced;
 
-/// One side of a pair, as a user names it.
+/// One side of a pair, as the user named it.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// The namespace of the primary; `None` for this one.
@@ -44,14 +44,14 @@ impl Place {
         }
     }
 
-    /// Moves this thread to the namespace, and finds the device there. Files are opened under the same paths as before:
-    /// nothing of the file system changes.
+    /// Moves this thread to the namespace, and finds the device there. The file system does not change: files have the same
+    /// paths as before.
     fn enter(&self, for_what: &Target) -> Result<Device> {
         self.join()?;
         match &self.dev {
             Some(name) => primary(name),
             None => Err(Kind::Usage.error(format!(
-                "{for_what} alone does not say where: name the primary device, too (--dev NAME, with --peer for what its peer \
+                "{for_what} needs a device: name the primary device, too (--dev NAME, with --peer for what its peer \
                  sends)"
             ))),
         }
@@ -80,7 +80,7 @@ fn told(program: &Program) -> String {
     }
 }
 
-/// Whose packets a side means.
+/// The packets that the programs of a side see.
 fn packets(side: NetkitAttachType) -> &'static str {
     match side {
         NetkitAttachType::Primary => "what the primary sends",

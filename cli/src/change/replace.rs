@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Another program in the place of one that runs: behind its link, or where it was attached without one. At once, so that
-//! no packet goes by unseen.
+//! Replacing an attached program, with or without a link, in one step: each packet is seen by the old program or by the new
+//! one.
 
 use std::fmt;
 use std::path::Path;
@@ -31,7 +31,7 @@ use crate::target::Target;
 
 #[derive(Debug, Serialize)]
 pub struct Replaced {
-    /// The number of the program that was there.
+    /// The number of the replaced program.
     pub old: u32,
     pub program: Program,
     pub link: Option<Link>,
@@ -72,16 +72,16 @@ pub fn replace(target: &Target, source: &Path, choice: &Choice, place: &Place) -
             mprog::replace(old, new.fd()?, device.index, place.side(), None).map_err(|error| {
                 match errno(&error) {
                     Some(Errno::EBUSY) => Kind::Conflict.error(format!(
-                        "program {id} is held by a link on {}: replace it by link:ID or by the pin (`netkit-rs status` shows \
+                        "a link holds program {id} on {}: replace it by link:ID or by the pin (`netkit-rs status` shows \
                          both)",
                         device.name
                     )),
                     Some(Errno::ENOENT) => Kind::Absent.error(format!(
-                        "program {id} is not attached there on {} (`netkit-rs status` shows what is)",
+                        "program {id} is not attached to this side of {} (`netkit-rs status` shows what is attached)",
                         device.name
                     )),
                     Some(Errno::EEXIST) => Kind::Conflict.error(format!(
-                        "the new program is attached to {} there already",
+                        "the new program is already attached to this side of {}",
                         device.name
                     )),
                     _ => driver_refused(error, &device.name),
@@ -110,10 +110,10 @@ fn behind(link: &NetkitLink, pin: Option<PathBuf>, new: &Source) -> Result<Repla
 fn refused(error: LinkError, id: u32) -> Error {
     match errno(&error) {
         Some(Errno::ENOLINK) => Kind::Absent.error(format!(
-            "link {id} has no device any more: `netkit-rs detach` removes its pin"
+            "link {id} has no device any more, so it cannot be updated: `netkit-rs detach` removes its pin"
         )),
         Some(Errno::EEXIST) => Kind::Conflict
-            .error("the new program is attached there already, by itself or by another link"),
+            .error("the new program is already attached to this side, without a link or by another link"),
         _ => Error::new(error).context(format!("the kernel refuses it behind link {id}")),
     }
 }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Compressed module files, as distributions install them: netkit_rs.ko.xz, .ko.zst, .ko.gz.
 //!
-//! They are unpacked here in any case, to see whether it is the right module for this kernel. A kernel that can unpack the same
-//! format is given the file all the same, so that what it knows about files (IMA, LoadPin) holds; another one is given
-//! what came out of it.
+//! The command always unpacks the file, to check that it is the right module for this kernel. If the kernel can unpack the
+//! format, it gets the file itself, so that checks of files (IMA, LoadPin) work. Otherwise it gets the unpacked bytes.
 
 use std::fmt;
 use std::fs::File;
@@ -30,7 +29,7 @@ pub enum Format {
 }
 
 impl fmt::Display for Format {
-    /// The kernel's word for it (/sys/module/compression).
+    /// The kernel's name of the format (/sys/module/compression).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Gzip => "gzip",
@@ -44,7 +43,7 @@ impl Format {
     pub const SUFFIXES: [(&'static str, Self); 3] =
         [("xz", Self::Xz), ("zst", Self::Zstd), ("gz", Self::Gzip)];
 
-    /// What begins like this; names do not matter.
+    /// The format of data that begins with these bytes. File names do not matter.
     fn of(bytes: &[u8]) -> Option<Self> {
         let magics: [(&[u8], Self); 3] = [
             (b"\x1f\x8b", Self::Gzip),
@@ -57,8 +56,8 @@ impl Format {
         known.map(|(_, format)| format)
     }
 
-    /// Whether a kernel that knows the format can unpack this file: its xz knows no check but CRC32, and `xz` makes CRC64
-    /// if it is not told otherwise.
+    /// Whether a kernel that knows the format can unpack this file. The kernel's xz supports no checksum but CRC32; the command
+    /// `xz` makes CRC64 by default.
     fn suits_the_kernel(self, bytes: &[u8]) -> bool {
         const CHECK: usize = 7;
         match self {

@@ -21,7 +21,7 @@ use super::MODULE;
 pub enum Driver {
     /// This kernel has no netkit.
     None,
-    /// The kernel's own, in C.
+    /// The driver that is built into the kernel, in C.
     #[serde(rename = "c")]
     BuiltIn,
     /// The module.
@@ -55,9 +55,9 @@ impl fmt::Display for Driver {
             Self::BuiltIn => "built-in (C)",
             Self::Rust => "netkit_rs (Rust)",
             Self::Loading => "built-in (C), while netkit_rs (Rust) is being loaded: `netkit-rs load` waits for it",
-            Self::Unloading => "built-in (C), netkit_rs (Rust) is half unloaded: `netkit-rs unload` finishes it",
+            Self::Unloading => "built-in (C), netkit_rs (Rust) is half unloaded: `netkit-rs unload` finishes the unload",
             Self::Disabled => {
-                "built-in (C), the livepatch of netkit_rs (Rust) is off: a cumulative livepatch replaced it, or an unloading was \
+                "built-in (C), the livepatch of netkit_rs (Rust) is off: a cumulative livepatch replaced it, or an unload was \
                  interrupted. Use `netkit-rs unload`, then `netkit-rs load`"
             }
         })
@@ -75,13 +75,13 @@ pub fn driver() -> Result<Driver> {
 /// The module in the kernel.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Loaded {
-    /// What `MODULE_VERSION` says; `None` if it says nothing.
+    /// `MODULE_VERSION`, if the module has one.
     pub version: Option<String>,
-    /// The hash of its source, where the build makes one.
+    /// The hash of the source, if the build made one.
     pub srcversion: Option<String>,
-    /// The linker's hash of the build: tells one build from another.
+    /// The linker's hash of the build: each build has another one.
     pub build_id: Option<String>,
-    /// An enabled livepatch holds one; devices and links hold none.
+    /// An enabled livepatch holds one reference; devices and links hold none.
     pub references: i32,
 }
 
@@ -106,7 +106,7 @@ fn build_id(note: &[u8]) -> Option<String> {
     Some(hexadecimal(value))
 }
 
-/// The kernel's list of what was built into it; where there is no list, its device makes are not known to lack netkit.
+/// Whether the kernel's list of built-in modules has netkit. Without a list, it is assumed to be built in.
 fn has_built_in() -> Result<bool> {
     let list = read_if_there(format!(
         "/lib/modules/{}/modules.builtin",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The module's file: where it lies, and the kernel it was built for.
+//! The module's file: where it is, and the kernel that it was built for.
 
 use std::env;
 use std::fs;
@@ -25,8 +25,8 @@ pub fn running_release() -> Result<String> {
     Ok(uname.release().to_string_lossy().into_owned())
 }
 
-/// The module that was built with this very command (target/module next to target/release), else the one that is
-/// installed for the running kernel.
+/// The module that was built together with this command (target/module next to target/release). If there is none, the module
+/// that is installed for the running kernel.
 pub fn default_path() -> Result<PathBuf> {
     let exe = env::current_exe().context("cannot tell where this command lies")?;
     let built = exe
@@ -50,7 +50,7 @@ pub fn default_path() -> Result<PathBuf> {
         })
 }
 
-/// The file that modprobe would load. Of several, depmod has listed the preferred one.
+/// The file that modprobe would load. If there are several, depmod has listed the preferred one.
 fn listed(folder: &Path) -> Option<PathBuf> {
     let list = fs::read_to_string(folder.join("modules.dep")).ok()?;
     let path = folder.join(listed_in(&list)?);
@@ -69,7 +69,8 @@ fn listed_in(list: &str) -> Option<&str> {
         })
 }
 
-/// The first file of the module's name under a folder, compressed or not. Links are not followed: they lead to the kernel's headers.
+/// The first file with the module's name under a folder, compressed or not. Symbolic links are not followed: they lead to the
+/// kernel's headers.
 fn find(folder: &Path) -> Option<PathBuf> {
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -88,8 +89,8 @@ fn find(folder: &Path) -> Option<PathBuf> {
     None
 }
 
-/// Opens a file, and refuses one that is not this module, or is one for another kernel: the loader's own words for that are
-/// in the kernel log only.
+/// Opens a file. Refuses a file that is not this module, or is built for another kernel: the loader would explain that in the
+/// kernel log only.
 pub fn open(path: &Path) -> Result<ModuleFile> {
     let file = ModuleFile::open(path).with_context(|| {
         format!(
@@ -109,7 +110,7 @@ pub fn open(path: &Path) -> Result<ModuleFile> {
     let running = running_release()?;
     if built_for != running {
         return Err(Kind::Conflict.error(format!(
-            "{} was built for kernel {built_for}, and {running} is running: boot that kernel, or build the module for \
+            "{} was built for kernel {built_for}, but {running} is running: boot the other kernel, or build the module for \
              this one (`NETKIT_RS_KERNEL={running} make`)",
             path.display()
         )));
@@ -124,7 +125,7 @@ pub fn build_id(module: &ModuleFile) -> Option<String> {
     Some(hexadecimal(id))
 }
 
-/// Bytes as the digits by which a build is named.
+/// Bytes as hexadecimal digits.
 pub fn hexadecimal(bytes: &[u8]) -> String {
     let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     digits

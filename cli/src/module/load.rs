@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Loading: everything that can be known before is checked before, with a hint; the rest is read from the errno and
-//! from what the module wrote to the kernel log.
+//! Loading. Whatever can be checked beforehand is checked, and its message has a hint. Other refusals are explained by the errno,
+//! and by what the module wrote to the kernel log.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -26,16 +26,15 @@ use crate::kernel_log::KernelLog;
 /// What loading did.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Loading {
-    /// The file that was given to the kernel. `None` if the module was in the kernel already, and was not done.
+    /// The file that was given to the kernel. `None` if the module was in the kernel already, and its load was not complete.
     pub file: Option<PathBuf>,
-    /// The number of devices that the Rust driver serves now. `None` for an old build of the module, which does not tell.
+    /// The number of devices that the Rust driver serves now. `None` for an old build of the module, which does not count.
     pub devices: Option<usize>,
 }
 
 /// Loads the module, and waits until every task uses it and it has taken over all devices.
 ///
-/// A load may have begun already, by insmod or by an interrupted command. Then the rest is done. If nothing is left to do,
-/// that is an error.
+/// A load that was begun by insmod or by an interrupted command is completed. It is an error if nothing is left to do.
 pub fn load(path: &Path) -> Result<()> {
     load_within(Some(path), patch::PATIENCE).map(drop)
 }
@@ -48,20 +47,20 @@ pub fn load_within(path: Option<&Path>, patience: Duration) -> Result<Loading> {
         (true, State::Enabled) => {
             if matches!(Takeover::now()?, Some(Takeover::On) | None) {
                 return Err(Kind::Conflict
-                    .error("the module is loaded already (`netkit-rs status` tells more)"));
+                    .error("the module is loaded already (`netkit-rs status` shows its state)"));
             }
             takeover::take_over()?;
             None
         }
         (true, State::Disabling) => {
             return Err(Kind::Conflict.error(
-                "the module is half unloaded: finish that with `netkit-rs unload`, then load it",
+                "the module is half unloaded: finish with `netkit-rs unload`, then load it again",
             ))
         }
         (true, State::Absent) => {
             return Err(Kind::Conflict.error(
-                "the module is in the kernel, but its livepatch is off and cannot be switched on again: `netkit-rs unload`, \
-                 then load it",
+                "the module is in the kernel, but its livepatch is off and cannot be enabled again: use `netkit-rs unload`, \
+                 then `netkit-rs load`",
             ))
         }
         (false, _) => {
@@ -86,13 +85,13 @@ pub fn load_open(module: &ModuleFile, patience: Duration) -> Result<Option<usize
 pub fn open(path: &Path) -> Result<ModuleFile> {
     if !Path::new(patch::PATCHES).exists() {
         return Err(Kind::Absent.error(
-            "this kernel has no livepatching (CONFIG_LIVEPATCH), which the module needs: Debian's own kernels have it",
+            "this kernel has no livepatching (CONFIG_LIVEPATCH), which the module needs: Debian's kernels for amd64 have it",
         ));
     }
     file::open(path)
 }
 
-/// Gives a module's file to the kernel. The transition of its livepatch has only begun then.
+/// Gives a module's file to the kernel. When this returns, the transition of the livepatch has only begun.
 fn insert(module: &ModuleFile) -> Result<()> {
     patch::check_others()?;
     let mut log = KernelLog::from_now().context("cannot read the kernel log (/dev/kmsg)")?;
@@ -114,7 +113,7 @@ fn wait(patience: Duration) -> Result<()> {
             State::Enabling => Ok(false),
             State::Enabled => Ok(true),
             State::Disabling | State::Absent => {
-                Err(Kind::Conflict.error("the module was unloaded meanwhile"))
+                Err(Kind::Conflict.error("the module was unloaded in the meantime"))
             }
         },
         || {
@@ -127,7 +126,7 @@ fn wait(patience: Duration) -> Result<()> {
     )
 }
 
-/// Why the kernel refused the module, with the module's own words if it wrote something to the kernel log.
+/// Why the kernel refused the module. If the module wrote a line to the kernel log, the message quotes it.
 fn refusal(errno: Errno, said: Option<String>) -> Error {
     let (kind, why) = match errno {
         Errno::EBUSY => (
@@ -137,53 +136,53 @@ fn refusal(errno: Errno, said: Option<String>) -> Error {
         Errno::EEXIST => (Kind::Conflict, "it is loaded already".to_owned()),
         Errno::ENOEXEC => (
             Kind::Conflict,
-            "the kernel takes it for built for another kernel or damaged: build it anew (make clean; make)".to_owned(),
+            "the kernel says that it is damaged or built for another kernel: build it again (make clean; make)".to_owned(),
         ),
         Errno::EPERM | Errno::EACCES => (
             Kind::Permission,
             format!(
                 "the kernel does not allow it{}",
                 lockdown().map_or(String::new(), |mode| format!(
-                    ": it is locked down ({mode}), as with Secure Boot, and takes signed modules only. Sign the module with a \
-                     key of yours (Machine Owner Key, see README.md), or turn Secure Boot off"
+                    ": it is locked down ({mode}), as with Secure Boot, and takes signed modules only. Sign the module with your \
+                     Machine Owner Key (see docs/usage.md, Secure Boot), or turn Secure Boot off"
                 ))
             ),
         ),
         Errno::ENOKEY | Errno::EKEYREJECTED | Errno::EBADMSG => (
             Kind::Permission,
-            "the kernel takes modules with a signature it trusts only: sign it with a key that is enrolled (Machine Owner \
-             Key, see README.md)"
+            "the kernel takes only modules with a signature that it trusts: sign the module with an enrolled Machine Owner Key \
+             (see docs/usage.md, Secure Boot)"
                 .to_owned(),
         ),
-        // Debian gives new builds of a kernel the same release name now and then.
+        // Debian sometimes builds a kernel again under the same release name.
         Errno::ENODEV => (
             Kind::Conflict,
-            "it was made for another build of this kernel release. Build the module anew for the kernel that is running (make \
-             clean; make), or boot the kernel that the module was made for"
+            "it was made for another build of this kernel release. Build the module again for the running kernel (make clean; \
+             make), or boot the kernel that the module was made for"
                 .to_owned(),
         ),
         Errno::EINVAL | Errno::ENOENT => (
             Kind::Conflict,
-            "this kernel's netkit is not the one the module was built for".to_owned(),
+            "this kernel's netkit is not the one that the module was built for".to_owned(),
         ),
-        Errno::ENOMEM => (Kind::Failed, "the kernel has no memory for it".to_owned()),
+        Errno::ENOMEM => (Kind::Failed, "the kernel is out of memory".to_owned()),
         other => (Kind::Failed, other.desc().to_owned()),
     };
     kind.error(match said {
         Some(line) => format!("the module was not loaded: {why} ({errno:?}); it says: {line}"),
         None => format!(
-            "the module was not loaded: {why} ({errno:?}; the kernel log, `dmesg`, may tell more)"
+            "the module was not loaded: {why} ({errno:?}; the kernel log, `dmesg`, may say more)"
         ),
     })
 }
 
-/// The mode the kernel is locked down in, if it is.
+/// The lockdown mode of the kernel, if it is locked down.
 fn lockdown() -> Option<String> {
     let modes = read_if_there("/sys/kernel/security/lockdown").ok()??;
     locked_mode(&modes).map(str::to_owned)
 }
 
-/// "none [integrity] confidentiality": the chosen one is in brackets.
+/// "none [integrity] confidentiality": the mode in force is in brackets.
 fn locked_mode(modes: &str) -> Option<&str> {
     let mode = modes.split_once('[')?.1.split_once(']')?.0;
     Some(mode).filter(|mode| *mode != "none")

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The driver's module in the running kernel: load, unload, reload, status.
+//! The module in the running kernel: load, unload, reload, status.
 //!
 //! netkit_rs.ko is a livepatch. When the module is loaded, the kernel switches one task after the other to the module's
 //! functions: the *transition*. At its end the module takes over all netkit devices. *Loaded* means that this is done.
@@ -47,12 +47,12 @@ pub use unload::Unloaded;
 
 const MODULE: &str = "/sys/module/netkit_rs";
 
-/// Whether the module is in the kernel, be it still on its way in or out.
+/// Whether the module is in the kernel, also while it is being loaded or unloaded.
 pub fn is_present() -> bool {
     Path::new(MODULE).exists()
 }
 
-/// The module's reference count. An enabled livepatch holds one of them; devices and links hold none.
+/// The module's reference count. An enabled livepatch holds one reference; devices and links hold none.
 pub fn references() -> Result<i32> {
     let path = format!("{MODULE}/refcnt");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
@@ -61,7 +61,7 @@ pub fn references() -> Result<i32> {
         .with_context(|| format!("{path} holds no number: {text:?}"))
 }
 
-/// Reads a file of procfs or sysfs that need not be there.
+/// Reads a file of procfs or sysfs. `None` if the file does not exist.
 fn read_if_there(path: impl Into<PathBuf>) -> Result<Option<String>> {
     let path = path.into();
     match fs::read_to_string(&path) {
@@ -80,7 +80,7 @@ fn read_if_there(path: impl Into<PathBuf>) -> Result<Option<String>> {
     }
 }
 
-/// What loading and unloading need alike.
+/// Checks what loading, unloading and reloading need.
 fn check_allowed(what: &str) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         return Err(Kind::Permission.error(format!(
@@ -89,7 +89,7 @@ fn check_allowed(what: &str) -> Result<()> {
     }
     if read_if_there("/proc/sys/kernel/modules_disabled")?.as_deref() == Some("1") {
         return Err(Kind::Permission.error(
-            "this kernel takes no module in or out until the next boot (sysctl kernel.modules_disabled is 1)",
+            "this kernel does not load or unload modules until the next boot (sysctl kernel.modules_disabled is 1)",
         ));
     }
     Ok(())

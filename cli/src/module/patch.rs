@@ -19,19 +19,19 @@ use crate::failure::Kind;
 pub const PATCHES: &str = "/sys/kernel/livepatch";
 pub const PATCH: &str = "/sys/kernel/livepatch/netkit_rs";
 
-/// A transition takes a second or two; the kernel nudges the last processes every 15 seconds.
+/// A transition takes one or two seconds; the kernel wakes the last tasks every 15 seconds.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 const STEP: Duration = Duration::from_millis(20);
 
 /// Where a patch stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum State {
-    /// There is none, or no more.
+    /// The patch does not exist, or no longer.
     Absent,
-    /// Some processes still run the kernel's own functions.
+    /// Some tasks still run the kernel's own functions.
     Enabling,
     Enabled,
-    /// Some processes still run the patch's functions.
+    /// Some tasks still run the patch's functions.
     Disabling,
 }
 
@@ -53,7 +53,7 @@ impl State {
     }
 }
 
-/// Another patch in transition, of which the kernel allows one at a time.
+/// The name of another patch that is in transition. The kernel allows one transition at a time.
 pub fn other_in_transition() -> Result<Option<String>> {
     let entries = match fs::read_dir(PATCHES) {
         Ok(entries) => entries,
@@ -72,7 +72,7 @@ pub fn other_in_transition() -> Result<Option<String>> {
     Ok(None)
 }
 
-/// The error for it, if there is one.
+/// Fails if another patch is in transition.
 pub fn check_others() -> Result<()> {
     match other_in_transition()? {
         Some(other) => Err(Kind::Conflict.error(format!(
@@ -82,7 +82,7 @@ pub fn check_others() -> Result<()> {
     }
 }
 
-/// Waits until `over` says so, no longer than `patience`; on a time-out `what` and `hint` make the error.
+/// Waits until `over` returns true, no longer than `patience`. After that, `what` and `hint` make the error.
 pub fn wait(
     patience: Duration,
     what: &str,
@@ -103,7 +103,7 @@ pub fn wait(
     Ok(())
 }
 
-/// A thread that holds up a transition.
+/// A thread that delays a transition.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Task {
     pub tid: u32,
@@ -116,20 +116,20 @@ impl fmt::Display for Task {
     }
 }
 
-/// The threads that hold up a transition: those whose patch state is `state`, in words.
+/// The threads that delay a transition (those whose patch state is `state`), in words.
 pub fn laggards(state: &str) -> String {
     const SHOWN: usize = 5;
     let tasks = tasks_in(state);
     let shown: Vec<_> = tasks.iter().take(SHOWN).map(Task::to_string).collect();
     match (tasks.len(), tasks.len().saturating_sub(SHOWN)) {
-        (0, _) => "no process holds it up any more".to_owned(),
+        (0, _) => "no task delays it any more".to_owned(),
         (_, 0) => format!("it waits for: {}", shown.join(", ")),
         (_, more) => format!("it waits for: {} and {more} more", shown.join(", ")),
     }
 }
 
-/// The threads whose patch state is `state`: "0" for those that run the kernel's own functions still, "1" for those that run
-/// ours. One that ends while we look is no laggard: what cannot be read is passed over.
+/// The threads whose patch state is `state`: "0" for those that still run the kernel's own functions, "1" for those that run
+/// ours. A thread whose files cannot be read has ended, and does not delay anything.
 pub fn tasks_in(state: &str) -> Vec<Task> {
     let mut found = Vec::new();
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Reloading: another build of the module in the place of the loaded one. The built-in driver serves all devices in between.
+//! Reloading: another build of the module replaces the loaded one. The built-in driver serves all devices in between.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ use crate::failure::Kind;
 pub struct Reloaded {
     /// The file that was loaded.
     pub file: PathBuf,
-    /// The linker's hash of the build that was loaded before, and of the one that is loaded now.
+    /// The linker's hash of the old build, and of the new one.
     pub old_build_id: Option<String>,
     pub new_build_id: Option<String>,
     /// The number of devices that went back to the built-in driver.

@@ -2,7 +2,7 @@
 //! The module's two parameters: how many netkit devices are served by the Rust driver, and whether that is all of them.
 //!
 //! The module takes devices over when its livepatch is enabled, and hands them back when the livepatch is disabled. Both
-//! need the kernel's locks of network devices, RTNL above all. If the module cannot get a lock within 10 seconds, some devices
+//! need the kernel's locks of network devices, mainly RTNL. If the module cannot get a lock within 10 seconds, some devices
 //! stay with the other driver, and the state is `incomplete`. Writing to `takeover` continues from there.
 
 use std::fmt;
@@ -70,7 +70,7 @@ pub fn take_over() -> Result<()> {
         let error = Error::new(error).context(format!("cannot write 1 to {path}"));
         match errno(error.as_ref()) {
             Some(Errno::EBUSY) => incomplete(),
-            // Every task has switched, or we were not here.
+            // The transition is over, so this is not a load in progress.
             Some(Errno::EAGAIN) => Kind::Conflict.error(
                 "the built-in driver serves all devices, because another livepatch is being loaded or has taken the module's \
                  place: try again; if that does not help, use `netkit-rs unload`, then `netkit-rs load`",
@@ -96,7 +96,7 @@ pub fn check_complete() -> Result<Option<usize>> {
 }
 
 fn incomplete() -> Error {
-    // The number is an extra. If it cannot be read, the message is still right.
+    // The number is optional: without it, the message is still right.
     let taken = devices().ok().flatten();
     let taken = taken.map_or("some devices".to_owned(), |number| {
         Count(number).to_string()

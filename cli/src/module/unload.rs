@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Unloading, which cannot be stopped half way: a disabled livepatch cannot be enabled again. So everything that could stop
-//! it is checked first.
+//! Unloading. It cannot be undone half way: a disabled livepatch cannot be enabled again. So everything that could prevent the
+//! unload is checked first.
 //!
 //! The steps: disable the livepatch, which hands the devices back to the built-in driver; wait until no task runs the module's
-//! functions; wait for the reference count; remove the module. An interrupted unloading is continued where it stopped.
+//! functions; wait for the reference count; remove the module. An interrupted unload is continued where it stopped.
 
 use std::fs;
 use std::io;
@@ -29,8 +29,8 @@ use crate::failure::Kind;
 /// What unloading did.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Unloaded {
-    /// The number of devices that the Rust driver served when the unloading began. `None` for an old build of the module,
-    /// which does not tell.
+    /// The number of devices that the Rust driver served when the unload began. `None` for an old build of the module, which
+    /// does not count.
     pub devices: Option<usize>,
 }
 
@@ -70,7 +70,7 @@ pub fn unload_within(patience: Duration) -> Result<Unloaded> {
         patience,
         "the module is disabled, but something still holds it",
         || match references() {
-            // Somebody else was quicker.
+            // Another process has removed the module.
             Err(_) if !is_present() => Ok(true),
             count => Ok(count? == 0),
         },
@@ -88,22 +88,22 @@ pub fn unload_within(patience: Duration) -> Result<Unloaded> {
 
 fn remove(patience: Duration) -> Result<()> {
     match delete_module(c"netkit_rs", DeleteModuleFlags::O_NONBLOCK) {
-        // Somebody else was quicker, or is at it.
+        // Removed, or another process has removed the module.
         Ok(()) | Err(Errno::ENOENT) => Ok(()),
         Err(Errno::EBUSY) => patch::wait(
             patience,
-            "the module is being removed, but is still there",
+            "the module is being removed, but is still in the kernel",
             || Ok(!is_present()),
-            || "`netkit-rs status` shows when it is gone.".to_owned(),
+            || "`netkit-rs status` shows when it is removed.".to_owned(),
         ),
         Err(errno) => Err(Kind::Conflict.error(format!(
-            "the module is disabled, but the kernel keeps it: {} ({errno:?}). Run `netkit-rs unload` again to finish.",
+            "the module is disabled, but the kernel does not remove it: {} ({errno:?}). Run `netkit-rs unload` again to finish.",
             errno.desc()
         ))),
     }
 }
 
-/// Disabling cannot be undone without unloading: whatever would stop us later has to be known now.
+/// Checks what would prevent the unload later: disabling cannot be undone without unloading.
 fn check_possible(state: State, patience: Duration) -> Result<()> {
     patch::check_others()?;
     let holders = holders()?;
@@ -113,7 +113,7 @@ fn check_possible(state: State, patience: Duration) -> Result<()> {
             holders.join(", ")
         )));
     }
-    // The patch holds one reference. Others come and go, with a reader of the devices, say; they are waited for.
+    // The patch holds one reference. Other references are short, such as that of a reader of the devices: wait for them.
     let patch_only = || Ok(references()? <= 1);
     if state == State::Enabled {
         patch::wait(patience, "the module is in use", patch_only, || {
@@ -132,8 +132,7 @@ fn holders() -> Result<Vec<String>> {
         .collect())
 }
 
-/// Switches the patch off. Somebody else may do the same at this moment, or have done it: then the kernel refuses, and all is
-/// well.
+/// Disables the patch. If another process has done so already, the kernel refuses, which is no error.
 fn disable() -> Result<()> {
     let path = format!("{PATCH}/enabled");
     let Err(error) = fs::write(&path, "0") else {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Everything at a glance: the driver, the module, the devices, their programs. The keys in JSON are those of the structs
-//! here; they are documented in the manual page and do not change their meaning.
+//! The status: the driver, the module, the devices, their programs. The keys in JSON are the fields of these structs. The
+//! manual page documents them, and their meaning does not change.
 
 mod text;
 
@@ -30,7 +30,7 @@ pub struct Status {
     /// Whether the module has taken over all devices. `None` if it is not in the kernel.
     pub takeover: Option<Takeover>,
     pub devices_by_driver: ByDriver,
-    /// The tasks that hold up a transition that is under way.
+    /// The tasks that delay a transition that has begun.
     pub waiting_for: Vec<Task>,
     pub devices: Vec<Entry>,
 }
@@ -38,14 +38,15 @@ pub struct Status {
 /// The number of devices that each driver serves, in all network namespaces.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub struct ByDriver {
-    /// The module's own count. `None` for an old build, which does not tell.
+    /// The module's own count. `None` for an old build, which does not count.
     pub rust: Option<usize>,
     /// The other devices. `None` if they cannot be counted: only root can look into all namespaces.
     pub c: Option<usize>,
 }
 
 impl ByDriver {
-    /// The module counts its devices at another moment than we count all: devices may come and go in between.
+    /// The module counts its devices at another moment than this command counts all devices. Devices may come and go in
+    /// between.
     fn of(rust: Option<usize>, total: Option<usize>) -> Self {
         let c = rust
             .zip(total)
@@ -64,7 +65,7 @@ pub struct Entry {
     pub netkit: Netkit,
     /// The device at the other end.
     pub peer: Option<Other>,
-    /// For the primary of a pair; `None` for others, and for a user who may not ask.
+    /// The programs, for the primary of a pair. `None` for other devices, and for a user without the right to query them.
     pub programs: Option<Hooks>,
 }
 
@@ -75,7 +76,7 @@ pub enum Scope {
     All,
 }
 
-/// What there is, of one device if it is named.
+/// The status of all devices of the scope, or of one device.
 pub fn status(scope: &Scope, dev: Option<&str>) -> Result<Status> {
     let driver = module::driver()?;
     let found = match scope {
@@ -116,14 +117,14 @@ pub fn status(scope: &Scope, dev: Option<&str>) -> Result<Status> {
     })
 }
 
-/// `found` are the devices of the scope, so that they are not looked for twice if the scope is everything.
+/// `found` are the devices of the scope; if the scope is everything, they are not searched again.
 fn by_driver(scope: &Scope, found: &[(Namespace, Vec<Device>)]) -> Result<ByDriver> {
     let count = |found: &[(Namespace, Vec<Device>)]| -> usize {
         found.iter().map(|(_, devices)| devices.len()).sum()
     };
     let total = match scope {
         Scope::All => Some(count(found)),
-        // A user who is not root has no access to other namespaces, but to the rest of the status.
+        // Without root there is no access to other namespaces, but the rest of the status works.
         _ => device::all_namespaces().ok().map(|all| count(&all)),
     };
     let rust = match module::is_present() {
@@ -138,12 +139,12 @@ fn one(namespace: Namespace) -> Result<Vec<(Namespace, Vec<Device>)>> {
     Ok(vec![(namespace, devices)])
 }
 
-/// The numbers of programs are for root to see.
+/// Only root may see the numbers of programs.
 fn may_ask() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// The entries of one namespace, whose member the calling thread is.
+/// The entries of the calling thread's namespace.
 fn entries(
     namespace: &Namespace,
     devices: &[Device],
@@ -159,7 +160,7 @@ fn entries(
             ifindex: device.index,
             name: device.name.clone(),
             peer: device.other,
-            // A device that goes, or whose driver does, while we look has no programs to tell of.
+            // The device, or its driver, was removed in the meantime: it has no programs.
             programs: (pair && may_ask())
                 .then(|| Hooks::query(device.index, names).ok())
                 .flatten(),

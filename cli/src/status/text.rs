@@ -52,7 +52,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// The state of the takeover in words, if it is not what the driver says already.
+/// The state of the takeover in words, if it adds something to the name of the driver.
 fn takeover(driver: Driver, takeover: Option<Takeover>) -> Option<&'static str> {
     match (driver, takeover?) {
         (Driver::BuiltIn, Takeover::Off) => Some(
@@ -116,7 +116,7 @@ impl fmt::Display for Entry {
     }
 }
 
-/// A side that no program was ever attached to is not worth a line.
+/// A side without programs, now and before, gets no line.
 fn hook_text(f: &mut fmt::Formatter<'_>, side: &str, hook: &Hook) -> fmt::Result {
     if hook.programs.is_empty() && hook.revision <= 1 {
         return Ok(());

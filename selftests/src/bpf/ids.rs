@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The ids of all programs and links of the machine: what a leak check compares, and what may
-//! be taken for a descriptor.
+//! The ids of all programs and links of the machine. A leak check compares them; and some tests need numbers that the
+//! kernel could mistake for descriptors.
 
 use std::collections::BTreeSet;
 
@@ -60,7 +60,7 @@ pub fn links_above(prog: &Prog) -> Answer<()> {
         Link::create(prog, LOOPBACK, TCX_INGRESS, place)
     };
     for _ in link(0)?.id..prog.id {
-        // Refused when it has its id already, and so at no cost of a grace period.
+        // Refused if it has an id already; so it does not cost a grace period.
         let _stale = link(u64::MAX).is_err();
     }
     Ok(())

@@ -24,7 +24,7 @@ pub struct Link {
     pub id: u32,
 }
 
-/// What BPF_OBJ_GET_INFO_BY_FD tells about a netkit link.
+/// The result of BPF_OBJ_GET_INFO_BY_FD for a netkit link.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Info {
     pub kind: u32,
@@ -96,7 +96,7 @@ impl Link {
     }
 }
 
-/// Creates a link and answers its bare descriptor: nothing is asked about it.
+/// Creates a link and returns only its descriptor, without querying the link.
 pub fn create_fd(prog: impl AsFd, ifindex: u32, hook: u32, place: Place) -> Answer<OwnedFd> {
     let mut opts = libbpf_sys::bpf_link_create_opts {
         sz: size_of::<libbpf_sys::bpf_link_create_opts>() as _,

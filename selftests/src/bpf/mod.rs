@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! bpf(2) for the tests: programs, multi-program attachment, links.
 //!
-//! A thin layer over libbpf's own calls. Every call answers the errno, and the
-//! options map one to one on the kernel's, so that wrong combinations can be tried.
+//! A thin layer over libbpf's own calls. Every call returns the errno. The options are those of the kernel, one to one,
+//! so that wrong combinations can be tried.
 
 pub mod ids;
 pub mod link;
@@ -24,7 +24,7 @@ pub const PEER: u32 = libbpf_sys::BPF_NETKIT_PEER;
 pub const TCX_INGRESS: u32 = libbpf_sys::BPF_TCX_INGRESS;
 pub const TCX_EGRESS: u32 = libbpf_sys::BPF_TCX_EGRESS;
 
-/// libbpf answers a negative errno.
+/// libbpf returns a negative errno.
 fn check(ret: i32) -> Answer<i32> {
     if ret < 0 {
         Err(Errno::from_raw(-ret))

@@ -77,7 +77,7 @@ pub fn attach(prog: impl AsFd, ifindex: u32, hook: u32, place: Place) -> Answer<
     check(unsafe { libbpf_sys::bpf_prog_attach_opts(fd, ifindex as i32, hook, &opts) }).map(drop)
 }
 
-/// Detaches a program, or without one whatever stands at the place.
+/// Detaches a program; without a program, whatever is at the place.
 pub fn detach(prog: Option<&dyn AsFd>, ifindex: u32, hook: u32, place: Place) -> Answer<()> {
     let opts = libbpf_sys::bpf_prog_detach_opts {
         sz: size_of::<libbpf_sys::bpf_prog_detach_opts>() as _,
@@ -91,7 +91,7 @@ pub fn detach(prog: Option<&dyn AsFd>, ifindex: u32, hook: u32, place: Place) ->
     check(unsafe { libbpf_sys::bpf_prog_detach_opts(fd, ifindex as i32, hook, &opts) }).map(drop)
 }
 
-/// What a query answers; `result` tells whether all of it fitted.
+/// The result of a query; `result` says whether the buffers were large enough.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Query {
     pub result: Answer<()>,

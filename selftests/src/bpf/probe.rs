@@ -96,7 +96,7 @@ impl Probes {
         Ok(self.map::<Rule>("rules")?.set(slot, rule, 0)?)
     }
 
-    /// Looks at IPv4 only, so that ARP gets through, and answers `verdict`.
+    /// Looks at IPv4 only, so that ARP passes, and returns `verdict`.
     pub fn verdict(&mut self, slot: u32, verdict: i32) -> Result<()> {
         self.rule(
             slot,
@@ -191,7 +191,7 @@ impl Redirect {
         Ok(self.target()?.count)
     }
 
-    /// What the helper answered last.
+    /// The last return value of the helper.
     pub fn last(&self) -> Result<i64> {
         Ok(self.target()?.last)
     }

@@ -27,7 +27,7 @@ impl AsFd for Prog {
 }
 
 impl Prog {
-    /// A tc program that answers `verdict` to everything.
+    /// A tc program that returns `verdict` for every packet.
     pub fn returning(verdict: i32) -> Answer<Self> {
         Self::load(libbpf_sys::BPF_PROG_TYPE_SCHED_CLS, 0, verdict)
     }

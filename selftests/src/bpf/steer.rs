@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The program of `bpf/steer.c`: it does with every packet what it is told.
+//! The program of `bpf/steer.c`: it does with every packet what its map says.
 
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
@@ -82,7 +82,7 @@ impl Steer {
         Ok(Array::<_, Raw>::try_from(map)?.get(&0, 0)?.count)
     }
 
-    /// What `bpf_fib_lookup()` answered last.
+    /// The last return value of `bpf_fib_lookup()`.
     pub fn fib_answer(&self) -> Result<i32> {
         let map = self.0.map("order").ok_or_else(|| anyhow!("no map"))?;
         Ok(Array::<_, Raw>::try_from(map)?.get(&0, 0)?.verdict)
@@ -94,7 +94,7 @@ impl Steer {
         Ok(program.fd()?.as_fd())
     }
 
-    /// Runs it on one packet (BPF_PROG_TEST_RUN) and answers what it returned.
+    /// Runs the program on one packet (BPF_PROG_TEST_RUN), and returns its return value.
     pub fn test_run(&self, packet: &[u8]) -> Answer<u32> {
         let fd = self.fd().map_err(|_| nix::errno::Errno::EBADF)?;
         let mut opts = libbpf_sys::bpf_test_run_opts {

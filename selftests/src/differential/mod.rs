@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Random sequences of operations, the same ones on both drivers, compared step by step.
 //!
-//! A sequence is made from a seed alone. Each step's outcome (errno, extack text and
-//! offset, what a query answers) and all devices as rtnetlink dumps them after it are
-//! told as things that must be the same on both drivers. Where they are not, the
-//! sequence is shortened for as long as a difference remains.
+//! A sequence is made from a seed only. After each step, its outcome (errno, extack text and offset, the result of a
+//! query) and a dump of all devices are reported. They must be the same on both drivers. If they differ, the sequence
+//! is shortened as long as a difference remains.
 
 pub mod op;
 mod shrink;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The operations of a sequence, and how likely each is.
 //!
-//! What they work on is named by slots, so that a step means the same on both drivers
-//! and also after steps before it were left out. Wrong input is as likely as right.
+//! Operations name their objects by slots, so that a step means the same on both drivers, also after earlier steps were
+//! left out. Wrong input is as likely as right input.
 
 use proptest::collection::vec;
 use proptest::option;

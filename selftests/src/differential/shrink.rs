@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Finding the shortest sequence that still tells the drivers apart.
+//! Finding the shortest sequence on which the drivers still differ.
 //!
-//! Each round leaves out one part after the other, runs all that remain on C, then, with
-//! the module loaded once, on ours, and goes on with the shortest that still differs.
+//! Each round leaves out one part after the other. It runs the shorter sequences on C, then, with the module loaded
+//! once, on ours, and continues with the shortest sequence that still differs.
 
 use anyhow::Result;
 

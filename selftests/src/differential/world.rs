@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a sequence works on, and how its outcome is put into words.
+//! The objects of a sequence, and the text of its outcome.
 //!
-//! Words must not depend on the run: ids of programs and links appear as the slots that
-//! hold them, random MAC addresses as such, and what the kernel settles in the background
-//! (operational state, queueing discipline) not at all.
+//! The text must not depend on the run. Ids of programs and links appear as the slots that hold them, and random MAC
+//! addresses as "random". What the kernel changes in the background (operational state, queueing discipline) is left
+//! out.
 
 use std::cell::OnceCell;
 use std::fmt::Write;
@@ -150,7 +150,7 @@ impl World {
         revision.unwrap_or(1)
     }
 
-    /// For who has done something to the devices himself.
+    /// For a caller that has changed the devices itself.
     pub fn look_again(&mut self) {
         self.known.take();
     }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What happens when something that an operation needs cannot be had.
+//! Operations whose steps or allocations fail.
 //!
-//! - `faults::step_…`: a kernel function that the operation calls is made to fail, one after the other; that works on any
-//!   kernel with kprobes, and the answers must be C's.
-//! - `faults::nth_…`: each allocation of the operation is made to fail in turn, until it gets by without; that needs a
-//!   kernel with fault injection.
+//! - `faults::step_…` makes the kernel functions that the operation calls fail, one after the other. This works on any
+//!   kernel with kprobes, and the results must be C's.
+//! - `faults::nth_…` makes the first, second, third… allocation of the operation fail, until the operation has no more
+//!   allocations. This needs a kernel with fault injection.
 //!
-//! After each failure all is as it was before, and once nothing is made to fail any more the operation works.
+//! After each failure, everything must be as before, and the operation must succeed when nothing fails.
 
 mod nth;
 mod operation;

@@ -80,7 +80,7 @@ fn set_up() -> Result<()> {
                 ("min-order", "0"),
                 ("verbose", "0"),
             ],
-            // Only below a caller that lies between the first two addresses: nobody.
+            // Only allocations below a caller between the first two addresses would fail: no allocation does.
             name if name.starts_with("fail_") => &[("require-end", "2"), ("require-start", "1")],
             _ => &[],
         };
@@ -103,7 +103,7 @@ impl Countdown {
         Ok(Self(file.context(FAIL_NTH)?))
     }
 
-    /// Runs `f` with its nth allocation failing; answers whether it got that far.
+    /// Runs `f` with its nth allocation failing; returns whether `f` made so many allocations.
     fn run<T>(&self, nth: u32, f: impl FnOnce() -> T) -> Result<(bool, T)> {
         let text = nth.to_string();
         self.0.write_at(text.as_bytes(), 0).context("arming")?;
@@ -116,12 +116,12 @@ impl Countdown {
     }
 }
 
-/// The answers, each with how often it came.
+/// The results, each with its number.
 #[derive(Default)]
 struct Answers(BTreeMap<String, u32>);
 
 impl Answers {
-    /// `ENOBUFS` is what a message that could not be made is answered with.
+    /// `ENOBUFS` is the result if the kernel had no memory for the answer.
     fn add(&mut self, outcome: Result<(), Errno>, misnomers: &[Errno]) -> Result<()> {
         let word = outcome.map_or_else(|errno| format!("{errno:?}"), |()| "ok".into());
         let known = match outcome {
@@ -162,7 +162,8 @@ fn allocations_fail(t: &Ctx, operation: &Operation) -> Result<()> {
     for nth in 1.. {
         ensure!(nth < MOST, "no end of allocations");
         let (failed, outcome) = countdown.run(nth, || (operation.run)(&scene))?;
-        // ENOBUFS: it was done, and there was no memory to say so. Without a message, nothing else can be told.
+        // ENOBUFS: the operation succeeded, but there was no memory for the answer. Nothing more is known
+        // then.
         let state = scene.state()?;
         let done = outcome.is_ok() || outcome == Err(Errno::ENOBUFS) && state != before;
         if done {
@@ -189,7 +190,7 @@ fn allocations_fail(t: &Ctx, operation: &Operation) -> Result<()> {
     scene.end()
 }
 
-/// The addresses between which a function of the kernel lies.
+/// The first and the last address of a function of the kernel.
 fn addresses(function: &str) -> Result<(u64, u64)> {
     let text = fs::read_to_string("/proc/kallsyms").context("/proc/kallsyms")?;
     let address = |line: &str| u64::from_str_radix(line.split(' ').next()?, 16).ok();
@@ -206,7 +207,8 @@ fn addresses(function: &str) -> Result<(u64, u64)> {
     Ok((start, after.min().context("the next function's address")?))
 }
 
-/// All allocations of the module's own initialisation, which do_one_initcall() calls; the loader's are none of ours.
+/// All allocations of the module's own initialisation, which do_one_initcall() calls, without those of the
+/// loader.
 fn load_fails(t: &Ctx) -> Result<()> {
     set_up()?;
     let (start, end) = addresses("do_one_initcall")?;

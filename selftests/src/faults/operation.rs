@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The operations whose parts are made to fail: each can be tried, and be taken back when it worked.
+//! The operations whose steps are made to fail. Each can be tried, and undone if it succeeds.
 
 use std::cell::RefCell;
 use std::fmt::Write;
@@ -127,7 +127,7 @@ impl Scene {
         }
         for hook in [PRIMARY, PEER] {
             if let Ok(query) = mprog::query(self.index, hook) {
-                // A link that is made anew has another id.
+                // A new link has another id.
                 let linked: Vec<_> = query.links.iter().map(|id| *id != 0).collect();
                 writeln!(text, "{:?} {linked:?}", query.progs)?;
             }
@@ -160,7 +160,7 @@ pub struct Operation {
     pub undo: fn(&Scene) -> Result<()>,
     /// Whether the kernel needs memory for it. What a hook's programs lie in is part of the device.
     pub allocates: bool,
-    /// What the kernel answers for want of memory where it does not say so (ENOMEM, ENOBUFS).
+    /// The errno that the kernel returns for lack of memory, if it is neither ENOMEM nor ENOBUFS.
     pub misnomers: &'static [Errno],
     pub steps: &'static [Step],
 }

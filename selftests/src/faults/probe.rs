@@ -16,7 +16,7 @@ use crate::ctx::Ctx;
 
 const PARAMETERS: &str = "/sys/module/nk_test_fault/parameters";
 
-/// Loaded; goes when dropped.
+/// The loaded module; dropping the value unloads it.
 pub struct Probe(());
 
 impl Probe {
@@ -28,7 +28,8 @@ impl Probe {
         Ok(Self(()))
     }
 
-    /// Of this thread's calls to `function`, lets `through` pass; the one after that does nothing and answers `answer`.
+    /// Lets the first `through` calls of `function` by this thread pass. The next call does nothing and
+    /// returns `answer`.
     pub fn arm(&self, function: &str, through: u32, answer: i64) -> Result<()> {
         fs::write(
             format!("{PARAMETERS}/arm"),

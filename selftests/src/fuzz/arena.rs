@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Memory for bpf(2)'s argument and what it points to, good places and bad ones.
+//! Memory for bpf(2)'s argument and the memory that it points to, with valid and invalid places.
 //!
-//! Five pages: two for the argument, one for the arrays of a query, one that nobody may
-//! touch, one that may be read only. What the kernel must not write stays checkable.
+//! Five pages: two for the argument, one for the arrays of a query, one without access, one that is read-only. So tests
+//! can check memory that the kernel must not write.
 
 use std::ffi::c_void;
 use std::num::NonZeroUsize;

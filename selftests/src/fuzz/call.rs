@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! bpf(2) as no library calls it: any size, any descriptor, any pointer.
+//! bpf(2) calls that no library makes: any size, any descriptor, any pointer.
 //!
-//! A call is a command with its argument's words at their offsets. What a word means
-//! (a program's descriptor, the id of a link, an index) stays a symbol until the call.
+//! A call is a command, and the words of its argument at their offsets. The value of a word (the descriptor of a
+//! program, the id of a link, an index) is a symbol until the call.
 
 use proptest::collection::vec;
 use proptest::option;
@@ -64,7 +64,7 @@ pub enum Word {
     Pointer(Spot),
 }
 
-/// Where the argument lies.
+/// The place of the argument.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Place {
     Whole,
@@ -89,7 +89,7 @@ pub struct Call {
     /// What the revision is of.
     pub device: Device,
     pub hook: u32,
-    /// Where a new link goes.
+    /// The slot for a new link.
     pub slot: usize,
 }
 

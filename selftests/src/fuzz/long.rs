@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The long run: netkit_rs alone, sequence after sequence, judged by what is left behind.
+//! The long run: only netkit_rs, one sequence after the other. The run fails if a sequence leaves something behind.
 //!
-//! After each sequence the runner has looked for programs and links that outlived it and for
-//! defects in the kernel log. Here come progress for whoever waits, the machine's memory, and
-//! at the end the module's references, stray devices and, where the kernel has it, kmemleak.
+//! After each sequence, the runner checks for programs and links that still exist, and for defects in the kernel log.
+//! This file shows the progress and watches the memory of the machine. At the end it checks the module's references,
+//! devices that are left and, if the kernel has it, kmemleak.
 
 use std::fs;
 use std::io::IsTerminal;
@@ -30,7 +30,7 @@ use crate::nl::Netlink;
 use crate::runner;
 use crate::runner::Settings;
 
-/// How often progress is told where no terminal shows it.
+/// How often progress is printed if the output is not a terminal.
 const SILENCE: Duration = Duration::from_secs(30);
 const KMEMLEAK: &str = "/sys/kernel/debug/kmemleak";
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A netlink message as a tree of attributes that can be bent out of shape.
+//! A netlink message as a tree of attributes, and changes that make it malformed.
 //!
-//! A sound tree comes first, then hits upon it: a length that lies, an attribute in itself,
-//! twice, cut, of another type. Values which only the run knows (an index, a descriptor)
-//! stay symbols until the bytes are made, so that a request means the same on both drivers.
+//! First a valid tree is made. Then it is changed: a wrong length, an attribute inside itself, an attribute twice, cut
+//! short, or of another type. Values that are known only in the run (an index, a descriptor) stay symbols until the
+//! bytes are made, so that a request means the same on both drivers.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::differential::op::Device;
 
 const HEADER: usize = 4;
 const ALIGN: usize = 4;
-/// IFLA_NET_NS_PID: a random process may be one of the machine's own, and the device be gone.
+/// IFLA_NET_NS_PID: a random process may be one of the machine's own processes, and the device would be lost.
 const FORBIDDEN: u16 = libc::IFLA_NET_NS_PID;
 const KIND: u16 = 0x3fff;
 
@@ -33,7 +33,7 @@ impl fmt::Debug for Blob {
     }
 }
 
-/// What stands for a symbol at the moment of sending.
+/// The value of a symbol at the moment of sending.
 pub trait Names {
     fn index(&self, device: &Device) -> u32;
     fn space(&self, number: usize) -> u32;
@@ -53,11 +53,11 @@ pub enum Value {
 pub struct Node {
     pub kind: u16,
     pub value: Value,
-    /// Added to the length that the attribute tells.
+    /// Added to the length in the header of the attribute.
     lie: i16,
     /// Cut or filled up with zeroes to so many bytes.
     size: Option<usize>,
-    /// How often it stands in an attribute of its own type, header included.
+    /// How often the attribute is nested in an attribute of its own type, header included.
     wraps: usize,
 }
 

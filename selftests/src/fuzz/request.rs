@@ -43,7 +43,7 @@ pub enum Family {
     Ethtool,
 }
 
-/// What stands before the attributes.
+/// The bytes before the attributes.
 #[derive(Clone, Debug)]
 pub enum Header {
     /// struct ifinfomsg.
@@ -66,7 +66,7 @@ pub struct Shape {
     cut: usize,
     /// Bytes too many.
     tail: Blob,
-    /// Added to the length that its header tells.
+    /// Added to the length in the header.
     lie: i32,
     /// Sent so many times more in one datagram.
     again: usize,
@@ -204,7 +204,7 @@ fn blob(size: std::ops::Range<usize>) -> impl Strategy<Value = Blob> {
     vec(anything::<u8>(), size).prop_map(Blob)
 }
 
-/// Sizes that matter: none, around what a number has, around a page and the largest.
+/// Interesting sizes: zero, around the size of a number, around a page, and the largest.
 fn size() -> impl Strategy<Value = usize> {
     prop_oneof![
         8 => 0..20usize,

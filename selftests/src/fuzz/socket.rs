@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A netlink socket that sends anything and waits for nothing.
+//! A netlink socket that sends any bytes and never waits.
 //!
-//! The kernel handles a request before send(2) returns, so what it has to say is there by
-//! then; a message whose length lies may get no answer at all. Answers are put into words.
+//! The kernel handles a request before send(2) returns, so the answer has arrived by then. A message with a wrong
+//! length may get no answer. Answers are returned as text.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -49,7 +49,7 @@ impl Wild {
         Ok(Self(socket))
     }
 
-    /// Sends a datagram and tells what came back.
+    /// Sends a datagram and returns the answer.
     pub fn send(&self, datagram: &[u8]) -> String {
         if let Err(error) = self.0.send(datagram, 0) {
             return format!("send: {}", name(&error));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a sequence of the fuzzer works on, and how its outcome is put into words.
+//! The objects of a sequence of the fuzzer, and the text of its outcome.
 //!
-//! The differential part's world, with a network card whose queues can be leased, sockets that
-//! send anything, memory that may be pointed at, and descriptors of the wrong kind.
+//! These are the objects of the differential tests, and also a network card with queues to lease, sockets that send any
+//! bytes, memory for pointers, and descriptors of the wrong kind.
 
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
@@ -88,7 +88,7 @@ struct Sockets {
     route: Wild,
     generic: Wild,
     netdev: Netdev,
-    /// The number of the card's first namespace there, which has none in itself.
+    /// The number of the card's first namespace in its second one. (A namespace has no number for itself.)
     first: Option<i32>,
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Unloading while links are on their way out, and what is left of an unloaded module: nothing.
+//! Unloading while links are being released; and that nothing is left of an unloaded module.
 
 use std::fs;
 use std::path::Path;

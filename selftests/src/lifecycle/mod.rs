@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The module's life beside others: other livepatches, steps of loading that fail, links that die in the background.
+//! Loading and unloading while something else happens: other livepatches, steps of loading that fail, links that are
+//! freed in the background.
 //!
-//! What can be told without such help stands in tests/module.rs.
+//! Tests of loading and unloading that need none of this are in tests/module.rs.
 
 mod alone;
 mod other;

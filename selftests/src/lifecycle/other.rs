@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Another livepatch (selftests/modules/nk_test_livepatch.c), and a process that holds up its transition.
+//! Another livepatch (selftests/modules/nk_test_livepatch.c), and a process that delays its transition.
 
 use std::fs;
 use std::fs::File;
@@ -26,7 +26,8 @@ use crate::ctx::Ctx;
 pub const NAME: &str = "nk_test_livepatch";
 const FOLDER: &str = "/sys/kernel/livepatch/nk_test_livepatch";
 
-/// Loaded. Dropping it takes it out, as far as it goes; `unload` tells whether it went.
+/// The loaded livepatch. Dropping the value unloads it, if possible; `unload` returns whether it could be
+/// unloaded.
 pub struct Other(());
 
 impl Other {
@@ -109,7 +110,7 @@ impl Sleeper {
     }
 }
 
-/// The child sleeps in pause(2) and goes with the caller, who does not come back.
+/// The child sleeps in pause(2), and ends with the caller, which never returns from vfork(2).
 fn sleep_in_vfork() -> ! {
     // SAFETY: the child uses the caller's memory, the stack above all. The caller sees nothing of that: it sleeps until
     // it is killed, or else, its child having been killed, sleeps on as the child did.

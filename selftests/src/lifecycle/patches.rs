@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Another livepatch: one in transition keeps ours from coming and going, one over ours changes nothing, a cumulative one
-//! takes the place of ours, and the devices go back to the built-in driver.
+//! Other livepatches. While one is in transition, ours can be neither loaded nor unloaded. An ordinary livepatch that
+//! is loaded after ours changes nothing. A cumulative livepatch replaces ours, and the devices go back to the built-in
+//! driver.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -73,7 +74,7 @@ fn load_during_a_transition(t: &Ctx) -> Result<()> {
     check::that(&format!("a reason in {lines:?}"), lines.iter().any(told))?;
     names_the_other(module::load(&t.module))?;
     built_in_works(t)?;
-    // Devices that are made meanwhile are nobody's but the built-in driver's.
+    // Devices that are made in the meantime belong to the built-in driver.
     meanwhile(come_and_go, |_| {
         for _ in 0..10 {
             check::errno("loading", module::insert(&t.module), Errno::EBUSY)?;
@@ -119,7 +120,8 @@ fn unload_during_a_transition(t: &Ctx) -> Result<()> {
     other.unload()
 }
 
-/// Manages programs and links on a pair without a break while `body` goes on. Nothing may fail; answers how often.
+/// Manages programs and links on a pair continuously while `body` runs. No operation may fail. Returns their
+/// number.
 fn while_it_serves(duo: &Duo, body: impl FnOnce() -> Result<()>) -> Result<u32> {
     let ticket = duo.host.ticket()?;
     let index = duo.pair.primary;
@@ -150,7 +152,7 @@ fn while_it_serves(duo: &Duo, body: impl FnOnce() -> Result<()>) -> Result<u32> 
     })
 }
 
-/// Ours stays, or is back at once.
+/// Our livepatch stays in force, or is in force again at once.
 fn ordinary_patch(t: &Ctx) -> Result<()> {
     module::load(&t.module)?;
     let duo = t.duo(Spec::l3())?;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Each step of loading, made to fail: afterwards the built-in driver serves as before, and the next load works.
+//! Each step of loading is made to fail. After that, the built-in driver must serve as before, and the next load must
+//! work.
 //!
-//! Steps that do not fail by themselves are made to by a probe (faults/probe.rs); a kernel that lacks a symbol, by a copy
-//! of the module that asks for one that no kernel has.
+//! A probe (faults/probe.rs) makes a step fail. To test a kernel that lacks a symbol, a copy of the module asks for a
+//! symbol that no kernel has.
 
 use std::fs;
 use std::path::Path;
@@ -49,7 +50,7 @@ fn step_fails(t: &Ctx) -> Result<()> {
     built_in_works(t)
 }
 
-/// A copy of the module in which each `name`, as a whole word, has its last letter changed.
+/// A copy of the module in which the last letter of each `name`, as a whole word, is changed.
 fn spoilt(t: &Ctx, name: &str) -> Result<PathBuf> {
     let mut bytes = fs::read(&t.module).with_context(|| t.module.display().to_string())?;
     let word = [name.as_bytes(), b"\0"].concat();

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Netlink attributes, written and read as bytes.
 //!
-//! The builder writes whatever it is told, wrong lengths and unknown types
-//! included: half of the contract is what the kernel refuses. The reader keeps
-//! payloads raw, so that two dumps can be compared byte for byte.
+//! The builder writes anything, also wrong lengths and unknown types, because tests check what the kernel refuses. The
+//! reader keeps payloads as bytes, so that two dumps can be compared byte for byte.
 
 use netlink_packet_core::NlasIterator;
 use netlink_packet_core::NLA_F_NESTED;

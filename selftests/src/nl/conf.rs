@@ -38,7 +38,7 @@ fn family(ip: IpAddr) -> u8 {
 }
 
 impl Netlink {
-    /// An address without duplicate address detection, so that it serves at once.
+    /// An address without duplicate address detection, so that it can be used at once.
     pub fn add_address(&self, index: u32, ip: IpAddr, prefix: u8) -> Answer<()> {
         // struct ifaddrmsg: family, prefix length, flags, scope, index.
         let mut payload = vec![family(ip), prefix, libc::IFA_F_NODAD as u8, 0];
@@ -110,7 +110,7 @@ impl Netlink {
             .map(drop)
     }
 
-    /// The number by which requests of this namespace name another one; the kernel gives it one if it has none.
+    /// The number of another namespace in requests of this one. If it has no number, the kernel assigns one.
     pub fn number_of(&self, other: impl AsFd) -> Answer<i32> {
         const ANY: i32 = -1;
         // struct rtgenmsg: the family alone.

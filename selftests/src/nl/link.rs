@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Network devices over rtnetlink: create, change, delete, look at.
+//! Network devices over rtnetlink: create, change, delete, dump.
 
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
@@ -22,7 +22,7 @@ pub const IFLA_INFO_DATA: u16 = 2;
 /// Text and counters that differ from run to run or have no part in a device's settings.
 const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
 
-/// `struct ifinfomsg`: its bytes stand before the attributes of a link message.
+/// `struct ifinfomsg`: the bytes before the attributes of a link message.
 pub fn ifinfomsg(index: u32, flags: u32, change: u32) -> [u8; IFINFOMSG] {
     let mut bytes = [0; IFINFOMSG];
     bytes[4..8].copy_from_slice(&index.to_ne_bytes());
@@ -107,7 +107,7 @@ impl Netlink {
             .map(drop)
     }
 
-    /// A plain device such as dummy or bridge; answers its ifindex.
+    /// Creates a plain device such as dummy or bridge, and returns its ifindex.
     pub fn add_device(&self, name: &str, kind: &str) -> Answer<u32> {
         let mut attrs = linkinfo(kind, None);
         attrs.str(libc::IFLA_IFNAME, name);

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A synchronous netlink client that shows everything the kernel answers.
+//! A synchronous netlink client that returns everything that the kernel answers.
 //!
-//! A refusal comes back with errno, the extack text and the attribute which the
-//! kernel points at; a dump comes back as raw messages. A socket belongs to the
-//! namespace in which it was opened, whoever uses it.
+//! A refusal has the errno, the extack text and the attribute that the kernel points at. A dump is returned as raw
+//! messages. A socket belongs to the namespace in which it was opened.
 
 pub mod attr;
 pub mod conf;

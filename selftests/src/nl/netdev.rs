@@ -111,7 +111,7 @@ impl Netdev {
         })
     }
 
-    /// Makes a new queue on the device `index` that stands for the one on offer; its number.
+    /// Makes a new queue on the device `index` that stands for the offered queue, and returns its number.
     pub fn lease(&self, index: u32, offer: Offer) -> Answer<u32> {
         let mut lease = Attrs::new();
         lease.u32(NETDEV_A_LEASE_IFINDEX, offer.index);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Where a race is held: several threads, each repeating its own step, for a bounded time.
+//! Running a race: several threads, each repeating its own step, for a bounded time.
 //!
-//! The threads are spread over the CPUs. The race goes on until its time is over and every thread has done its step a few
-//! times, so that a slow machine does not turn it into nothing; the first one that fails ends it for all.
+//! The threads are spread over the CPUs. The race ends when its time is over and every thread has done its step a few
+//! times, so that the race means something on a slow machine, too. If a step fails, the race ends at once.
 
 use std::fmt;
 use std::sync::atomic::AtomicBool;

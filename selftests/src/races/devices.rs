@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Devices that come, go, move, and go up and down under traffic, or while somebody holds a link on them.
+//! Devices that are created, deleted, moved, and brought up and down under traffic, or while links are attached to
+//! them.
 
 use std::cell::Cell;
 use std::sync::mpsc::channel;
@@ -65,7 +66,8 @@ fn a_moment() {
     sleep(Duration::from_millis(10));
 }
 
-/// Waits until the device sends; that it did is counted. Those who make it send may have ended in the meantime.
+/// Waits until the device sends, by its counter. The threads that make it send may have ended in the
+/// meantime.
 fn sending(turn: &Turn<'_>, ns: &Ns, index: u32, busy: &Cell<u32>) -> Result<()> {
     check::soon("the device sends", || {
         let sends = ns.stats(index)?.tx_packets > 0;
@@ -160,7 +162,7 @@ fn moved_under_traffic(t: &Ctx) -> Result<()> {
     settled(t, &Duo { host, pod, pair })
 }
 
-/// The namespace goes with one of the two in it, while the other one sends into it.
+/// The namespace of one device is deleted, while the other device sends into it.
 fn namespace_deleted_under_traffic(t: &Ctx) -> Result<()> {
     let pod = t.ns()?;
     let flood = Flood::default();
@@ -228,7 +230,7 @@ fn toggled_under_traffic(t: &Ctx) -> Result<()> {
     settled(t, &duo)
 }
 
-/// Somebody who closes, detaches or updates the links that he is sent.
+/// A thread that closes, detaches or updates the links that it receives.
 fn closer(turn: &Turn<'_>, links: &Receiver<Link>, closed: &Sender<()>) -> Result<()> {
     let prog = Prog::returning(NEXT)?;
     for (round, link) in links.iter().enumerate() {
@@ -278,7 +280,7 @@ fn link_closed_while_the_device_goes(t: &Ctx) -> Result<()> {
     Ok(())
 }
 
-/// One of them gets the name; what the other one is told is known.
+/// One of the two gets the name; the other must get a certain errno.
 fn creators_of_one_name(t: &Ctx) -> Result<()> {
     fn known(answer: Answer<()>) -> Result<()> {
         let errno = answer.err().map(|no| no.errno);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Traffic that does not stop: datagrams from both ends, and a TCP connection.
 //!
-//! The devices under it may change, go down, move or go away; then sending fails, which is counted and no error.
+//! The devices may be changed, brought down, moved or deleted in the meantime. Then sending fails; this is counted, and
+//! is no error.
 
 use std::io::ErrorKind;
 use std::io::Read;
@@ -67,7 +68,7 @@ impl Flood {
 
     /// Datagrams both ways, one thread for each end.
     pub fn datagrams<'a>(&'a self, host: &Ns, pod: &Ns) -> Result<Vec<Actor<'a>>> {
-        // Open before the first datagram comes, which would have an ICMP message for its answer.
+        // Opened before the first datagram arrives: otherwise the answer would be an ICMP message.
         let (host, pod) = (self.socket(host)?, self.socket(pod)?);
         Ok(vec![
             Actor::new("host's datagrams", move |turn| {
@@ -98,19 +99,19 @@ fn burst(socket: &UdpSocket, to: IpAddr, count: &Count) -> Result<()> {
                 count.received.fetch_add(1, Relaxed);
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-            // The way is gone, says ICMP.
+            // ICMP reports that there is no route.
             Err(_) => {}
         }
     }
 }
 
-/// One thread with both ends of a connection, which it makes anew whenever it breaks.
+/// One thread with both ends of a connection. When the connection breaks, it makes a new one.
 pub fn stream<'a>(host: &Ns, pod: &Ns) -> Result<Actor<'a>> {
     let (host, pod) = (host.ticket()?, pod.ticket()?);
     Ok(Actor::new("TCP", move |turn| {
         pod.enter()?;
         let listener = TcpListener::bind(("0.0.0.0", PORT)).context("listening")?;
-        // Who has connected may be unknown here for ever: the last word of the handshake can be lost.
+        // This side may never learn of the connection: the last packet of the handshake can be lost.
         listener.set_nonblocking(true)?;
         host.enter()?;
         let mut ends = None;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Several who manage one device: two writers that go by revisions, and readers who look on.
+//! Several threads that manage one device: two writers that use revisions, and readers.
 
 use std::collections::BTreeSet;
 
@@ -41,7 +41,7 @@ fn done(answer: Answer<()>) -> Result<u64> {
     }
 }
 
-/// A writer that says which revision it goes by, except for cleaning up. Answers how many changes it made.
+/// A writer that gives the expected revision, except when it cleans up. Returns the number of its changes.
 fn write(index: u32, mine: &Prog, other: &Prog) -> Result<u64> {
     let seen = || -> Result<Place> {
         Ok(Place::default().revision(mprog::query(index, PRIMARY)?.revision))
@@ -69,7 +69,7 @@ fn anchor(index: u32) -> Result<Prog> {
     Ok(prog)
 }
 
-/// Each change moves the revision by one, and none that went by an old revision was made.
+/// Each change increments the revision by one, and no change with an old revision was made.
 fn two_writers(t: &Ctx) -> Result<()> {
     let index = Spec::l3().create(&t.host, &t.host)?.primary;
     let anchor = anchor(index)?;

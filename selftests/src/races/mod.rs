@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Races: what may happen at the same time, made to happen at the same time.
+//! Races: operations that may happen at the same time are made to happen at the same time.
 //!
-//! Each has a bounded time (`--seconds`) and ends with what must hold then: the counters agree, the device serves, and
-//! nothing is left. While a race goes on the kernel log is watched by the runner, as in any test.
+//! Each race has a bounded time (`--seconds`), and checks at its end that the counters agree, the device works, and
+//! nothing is left behind. As in any test, the runner watches the kernel log during a race.
 
 mod arena;
 mod devices;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The module goes in and out, again and again, while others send, manage and look.
+//! The module is loaded and unloaded, again and again, while other threads send, manage and query.
 //!
-//! They go on through both drivers and through the moments when there is one half of each. Nobody is refused, but for a
-//! device that was deleted, and what somebody holds stays in force.
+//! These threads continue on both drivers, and during the transitions. No operation is refused, except on a device that
+//! was deleted, and attached links keep working.
 
 use std::collections::VecDeque;
 use std::path::Path;

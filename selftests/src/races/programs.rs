@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Programs and links that come, change and go while packets run through them.
+//! Programs and links that are attached, changed and detached while packets run through them.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -138,7 +138,7 @@ fn set_policy(duo: &Duo, policy: i32) -> Result<()> {
     Ok(duo.host.set_link(duo.pair.primary, &attrs)?)
 }
 
-/// Waits for an RCU grace period: whoever was in the transmit routine has left it.
+/// Waits for an RCU grace period: after it, all earlier calls of the transmit routine have returned.
 fn grace_period() -> Result<()> {
     const MEMBARRIER_CMD_GLOBAL: i32 = 1;
     // SAFETY: a system call without pointers.
@@ -146,8 +146,8 @@ fn grace_period() -> Result<()> {
     check::equal("membarrier", ret, 0)
 }
 
-/// After the answer to "blackhole", and a grace period, not one packet gets through, while a program that drops
-/// everything comes and goes: where there is no program, it is the policy that decides.
+/// After a request for "blackhole" was answered, and a grace period, no packet gets through, while a program
+/// that drops everything is attached and detached: without a program, the policy decides.
 fn blackhole_under_traffic(t: &Ctx) -> Result<()> {
     let duo = t.duo(Spec::l3())?;
     let flood = Flood::default();
@@ -173,7 +173,7 @@ fn blackhole_under_traffic(t: &Ctx) -> Result<()> {
             grace_period()?;
             let before = duo.pod.stats(pair.peer)?.rx_packets;
             let dropped = duo.host.stats(pair.primary)?.tx_dropped;
-            // Those who send may have ended in the meantime: then there is nothing to wait for.
+            // The senders may have ended in the meantime: then there is nothing to wait for.
             check::soon("packets dropped", || {
                 let now = duo.host.stats(pair.primary)?.tx_dropped;
                 Ok(now > dropped || !turn.goes_on())

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The devices go from one driver to the other and back, as fast as they can, while others make, delete, move and use them.
+//! The devices change drivers, as fast as possible, while other threads make, delete, move and use devices.
 //!
-//! The module's parameter `takeover` does to the devices what a load and an unload do. Nobody may be refused anything.
+//! The module's parameter `takeover` does to the devices what a load and an unload do. No operation may be refused.
 
 use std::collections::VecDeque;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The devices go from one driver to the other and back while they are used: packets, programs, queues on lease.
+//! The devices change drivers while they are used: packets, programs, leased queues.
 
 use anyhow::ensure;
 use anyhow::Result;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! RTNL is not to be had for as long as the module waits for it: nothing breaks, the module says so, and it can be finished.
+//! RTNL is busy for longer than the module waits. Nothing breaks, the module reports it, and the takeover can be
+//! completed later.
 
 use std::thread;
 use std::time::Duration;
@@ -113,7 +114,7 @@ fn no_rtnl_for_unloading(t: &Ctx) -> Result<()> {
     )?;
     let mut kmsg = Kmsg::tail()?;
     without_rtnl(&probe, HELD_OVER_A_TRANSITION, || {
-        // Waits for RTNL as long as the module does, and goes on without.
+        // Waits for RTNL as long as the module does, and continues without it.
         module::disable()?;
         incomplete(&mut kmsg, "handed back")
     })?;

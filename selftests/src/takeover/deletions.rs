@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Pairs that one driver makes and the other one deletes, by each of their ends; and those that are on their way out when
-//! they should change hands.
+//! Pairs that one driver makes and the other driver deletes, by either device; and pairs that are being deleted while
+//! the devices change drivers.
 
 use std::thread;
 use std::time::Duration;
@@ -43,7 +43,7 @@ tests![
 enum End {
     Primary,
     Peer,
-    /// The primary, after both were moved to other namespaces by who deletes them.
+    /// The primary, after the test has moved both devices to other namespaces.
     Moved,
     NamespaceOfPrimary,
     NamespaceOfPeer,
@@ -165,7 +165,7 @@ fn made_before_a_load_or_an_unload(t: &Ctx) -> Result<()> {
     built_in_works(t)
 }
 
-/// A device that is on no list any more, and that somebody holds: whoever has deleted it waits.
+/// A device that is no longer listed, but is still held: the task that has deleted it waits.
 fn held_by_somebody(t: &Ctx) -> Result<()> {
     let hold = Hold::load(t)?;
     for ours in [false, true] {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `ETHTOOL_GDRVINFO`, the one thing that netkit answers ethtool. The kernel holds the device's own lock for it, not RTNL.
+//! `ETHTOOL_GDRVINFO`, the only ethtool request that netkit handles. The kernel holds the device's instance lock for
+//! it, not RTNL.
 
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;

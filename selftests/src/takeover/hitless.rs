@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Nobody notices: traffic and operations that go on through loads and unloads, and through hundreds of exchanges.
+//! Traffic and operations continue without a loss or an error through loads and unloads, and through hundreds of
+//! exchanges.
 
 use std::thread;
 use std::time::Duration;
@@ -111,7 +112,7 @@ fn under_load(
         settings.stop();
         outcome
     });
-    // What was lost tells more than what the cycles made of it.
+    // Report lost packets first: they say more than an error of the cycles.
     let told = streams.verdict().and_then(|told| {
         let (programs, settings) = (programs.verdict()?, settings.verdict()?);
         Ok(format!(
@@ -122,7 +123,8 @@ fn under_load(
     outcome
 }
 
-/// What the other tests go by does notice a device that drops for a moment, and one that is gone.
+/// The checks of the other tests notice a device that drops packets for a moment, and a device that was
+/// deleted.
 fn losses_are_seen(t: &Ctx) -> Result<()> {
     let places = [places::l3(t)?];
     let (ns, index) = &places[0].primaries[0];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A stranger's device or namespace that does not go, because somebody has a reference on it
+//! A device or namespace that has nothing to do with netkit and cannot be deleted, because of a leaked reference
 //! (selftests/modules/nk_test_hold.c).
 
 use std::fs;

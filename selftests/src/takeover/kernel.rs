@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The module knows the kernel that it was built for by its build id: another one of the same release is refused.
+//! The module knows the build ID of the kernel that it was built for, and refuses another build of the same release.
 
 use std::fs;
 use std::path::Path;

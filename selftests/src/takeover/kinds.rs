@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Devices of every kind and in every state, in each driver's hands: all of them serve.
+//! Devices of every kind and in every state work with either driver.
 
 use anyhow::Result;
 use nix::errno::Errno;
@@ -41,7 +41,7 @@ fn duo(t: &Ctx, spec: Spec, up: bool) -> Result<Duo> {
     Ok(duo)
 }
 
-/// Traffic, programs and settings of a pair; `open` tells which ways its policies let through.
+/// Traffic, programs and settings of a pair; `open` says in which directions its policies pass packets.
 fn serves(duo: &Duo, open: [bool; 2]) -> Result<()> {
     let (host, pod, index) = (&duo.host, &duo.pod, duo.pair.primary);
     let ways = [
@@ -97,7 +97,7 @@ fn pairs(t: &Ctx) -> Result<()> {
                 duo.pod.down(duo.pair.peer)?;
             }
         }
-        // And one more, which whoever is in charge makes.
+        // And one more pair, which the current driver makes.
         let new = duo(t, Spec::l3(), true)?;
         serves(&new, [true, true])?;
         if state.ours() {
@@ -113,7 +113,7 @@ fn single_devices(t: &Ctx) -> Result<()> {
     let down = Spec::l2().rx_queues(4).create_single("down", &t.host)?;
     in_each(t, |_| {
         let before = t.host.stats(up)?;
-        // There is nobody to send to, and nobody to tell.
+        // There is no receiver, and no report.
         let _dropped = traffic::send_frame(&t.host, up, &[0; 60]);
         let counted = t.host.stats(up)?.since(&before);
         check::equal("dropped", counted.tx_dropped, 1)?;

@@ -2,8 +2,8 @@
 //! Taking the built-in driver's devices over, and handing them back, while they are in use.
 //!
 //! A device goes from the built-in driver to the module when the module's livepatch is enabled, and back before it is
-//! disabled. Nobody may notice. A test either goes through whole loads and unloads, or exchanges the drivers by the
-//! module's parameter `takeover`, which does the same to the devices and takes a moment instead of seconds.
+//! disabled. Users must not notice this. A test either does whole loads and unloads, or exchanges the drivers by the
+//! module's parameter `takeover`. The parameter does the same to the devices, and is much faster.
 
 mod busy;
 mod deletions;

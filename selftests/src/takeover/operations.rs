@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Operations on devices, over and over, of which none may fail: bpf(2), netlink, ethtool and sysfs.
+//! Operations on devices (bpf(2), netlink, ethtool and sysfs) that are repeated and must never fail.
 
 use std::fmt::Debug;
 use std::fs;
@@ -38,7 +38,7 @@ pub struct Operations {
 }
 
 impl Operations {
-    /// Counts an operation; what it answered, if it worked.
+    /// Counts an operation, and returns its result if it succeeded.
     fn count<T, E: Debug>(&self, what: &str, answer: Result<T, E>) -> Option<T> {
         match answer {
             Ok(value) => {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Where the traffic runs: pairs of every kind, alone, at a bridge, and under VLANs, with programs attached in every way.
+//! The pairs that carry traffic: of every kind, alone, at a bridge, and under VLANs, with programs attached in every
+//! way.
 
 use std::net::Ipv4Addr;
 use std::path::Path;

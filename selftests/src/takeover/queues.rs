@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Devices with queues on lease: AF_XDP sockets and memory of an io_uring on them, which a card serves, notice nothing.
+//! Devices with leased queues: AF_XDP sockets and io_uring receivers on them, served by a card, continue to work.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
@@ -83,7 +83,7 @@ fn provided_memory_in_each_state(t: &Ctx) -> Result<()> {
     })
 }
 
-/// Each frame of a socket arrives, and each answer, while the device goes to and fro.
+/// Each frame of a socket arrives, and each answer, while the device changes drivers.
 fn exchanges_under_a_socket(t: &Ctx) -> Result<()> {
     module::load(&t.module)?;
     lessor::with(t, || {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Nothing that user space can read changes with the driver, and no listener hears of it.
+//! Nothing that user space can read changes with the driver, and no netlink notification is sent.
 
 use anyhow::Result;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The states that a device goes through, one driver's and the other's.
+//! Bringing a device from one driver to the other, and back.
 
 use anyhow::Result;
 

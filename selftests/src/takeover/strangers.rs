@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A leaked reference on somebody else's device ("waiting for dummy0 to become free") stops neither loading nor unloading,
-//! nor new namespaces meanwhile.
+//! A leaked reference on a device of another driver ("waiting for dummy0 to become free") does not stop loading,
+//! unloading, or new namespaces.
 
 use std::sync::mpsc::channel;
 use std::sync::mpsc::RecvTimeoutError;
@@ -40,7 +40,8 @@ fn new_namespace() -> Result<()> {
         .context("no new namespace can be made")?
 }
 
-/// Runs [`all_works`]. Whoever waits for the stranger cannot be killed: then the stranger is let go, and the test has failed.
+/// Runs [`all_works`]. A task that waits for the leaked reference cannot be killed: then the reference is
+/// put, and the test fails.
 fn all_works_in_time(t: &Ctx, duo: &Duo, hold: &Hold) -> Result<()> {
     let (done, over) = channel::<()>();
     thread::scope(|scope| {
@@ -68,7 +69,8 @@ fn all_works(t: &Ctx, duo: &Duo) -> Result<()> {
     new_namespace()?;
     carries()?;
     module::hand_back()?;
-    // The devices of the namespace that is gone by now may be in the middle of their deletion: those stay with the module.
+    // The devices of the namespace that was removed may be in the middle of their deletion: those stay with
+    // the module.
     check::soon(
         "all devices are handed back",
         || Ok(module::devices()? == 0),
@@ -106,7 +108,7 @@ fn namespace_that_does_not_go(t: &Ctx) -> Result<()> {
     let duo = t.duo(Spec::l3())?;
     let dies = Ns::new()?;
     dies.add_device("dummy0", "dummy")?;
-    // A pair tells when the devices of the namespace are listed no more.
+    // A pair shows when the devices of the namespace are no longer listed.
     let witness = Spec::l2().create_as("w0", "w1", &t.host, &dies)?.primary;
     hold.device(&dies, "dummy0")?;
     drop(dies);
@@ -114,7 +116,8 @@ fn namespace_that_does_not_go(t: &Ctx) -> Result<()> {
         Ok(t.host.link_by_index(witness).is_err())
     })?;
     let outcome = all_works_in_time(t, &duo, &hold);
-    // Namespaces end one after the other: this one's devices live until the stranger goes.
+    // Namespaces are torn down one after the other: the devices of this one exist until the leaked reference
+    // is put.
     let next = Ns::new()?;
     let waits = Spec::l2().create_as("w0", "w1", &t.host, &next)?.primary;
     drop(next);

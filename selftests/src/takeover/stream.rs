@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! One stream of traffic that must not lose anything: numbered datagrams, or a TCP connection whose bytes are compared.
 //!
-//! A sender waits when too much is on its way, so nothing is lost for want of room: what is lost, a device has lost.
+//! A sender waits when too many bytes are on their way. So no datagram is lost because a buffer is full; only a device
+//! can lose one.
 
 use std::io::Read;
 use std::io::Write;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Attaching and detaching programs: whom the kernel refuses, and with what.
+//! Attaching and detaching programs: which requests the kernel refuses, and with which errno.
 
 use anyhow::Result;
 use nix::errno::Errno;
@@ -183,7 +183,7 @@ fn revision_mismatch(t: &Ctx) -> Result<()> {
     mprog::detach(Some(&one), index, PRIMARY, at(3))?;
     check::equal("revision", mprog::query(index, PRIMARY)?.revision, 4)?;
     drop(link);
-    // Emptied: what is told of no entry at all, and what the next one finds.
+    // No programs: the result for a hook without an entry, and for the next attachment.
     t.same("empty again", mprog::query(index, PRIMARY)?.revision);
     mprog::attach(&one, index, PRIMARY, Place::default())?;
     t.same("attached again", mprog::query(index, PRIMARY)?.revision);
@@ -255,7 +255,7 @@ fn sixty_three(t: &Ctx) -> Result<()> {
     check::errno("the 64th", answer, Errno::ERANGE)?;
     let link = Link::create(&progs[63], pair.primary, PRIMARY, Place::default());
     check::errno("as a link", link.map(drop), Errno::ERANGE)?;
-    // Replacing needs no room, and the other hook has its own.
+    // Replacing needs no free place, and the other hook has its own places.
     mprog::attach(&progs[63], pair.primary, PRIMARY, Place::replace(&progs[5]))?;
     mprog::attach(&progs[5], pair.primary, PEER, Place::default())?;
     let query = mprog::query(pair.primary, PRIMARY)?;

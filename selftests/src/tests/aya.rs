@@ -154,7 +154,7 @@ fn places_of_programs(t: &Ctx) -> Result<()> {
     Ok(())
 }
 
-/// What `query` tells is what packets meet.
+/// The result of `query` is what packets meet.
 fn order_is_the_order_of_packets(t: &Ctx) -> Result<()> {
     let duo = t.duo(Spec::l3())?;
     let mut probes = Probes::load(3)?;
@@ -227,7 +227,7 @@ fn update_and_replace(t: &Ctx) -> Result<()> {
     Ok(())
 }
 
-/// `detach` is for good, whoever else has the link.
+/// `detach` is final, even if others hold the link.
 fn detach_leaves_the_pin(t: &Ctx) -> Result<()> {
     Spec::l3().create(&t.host, &t.host)?;
     let probes = Probes::load(1)?;

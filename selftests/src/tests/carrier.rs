@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The carrier: on when both ends are up, off when either goes down.
+//! The carrier: on when both devices are up, off when one of them is down.
 
 use anyhow::Result;
 

@@ -99,7 +99,7 @@ fn fixed_attributes(t: &Ctx) -> Result<()> {
     check::refused("peer info", answer, Errno::EACCES, Some(text), at)
 }
 
-/// Several at once: the order is the driver's, not the request's.
+/// Several changes in one request: the driver applies them in its own order, not in that of the request.
 fn first_fixed_attribute_is_named(t: &Ctx) -> Result<()> {
     let pair = Spec::l3().create(&t.host, &t.host)?;
     let answer = change(t, pair.primary, |data| {

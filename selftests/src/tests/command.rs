@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The command `netkit-rs` through its real interface: what it prints, in words and in JSON, and what it does to the
-//! kernel.
+//! The command `netkit-rs`: what it prints, as text and as JSON, and what it changes in the kernel.
 
 use std::path::Path;
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `netkit-rs load` and `netkit-rs unload`: both ways to their end, taken up where they stopped, and refused with a reason.
+//! `netkit-rs load` and `netkit-rs unload`: complete runs, runs that continue after an interruption, and refusals with
+//! their reason.
 
 use std::path::Path;
 use std::process::Command;
@@ -49,7 +50,7 @@ fn load_line(t: &Ctx) -> String {
     format!("load {}", t.module.display())
 }
 
-/// Three pairs are there already, of which one lies in a namespace that a descriptor alone holds.
+/// Three pairs exist already. One is in a namespace that only a descriptor holds.
 fn there_and_back(t: &Ctx) -> Result<()> {
     let (named, held) = (t.ns()?, t.ns()?);
     let _name = Name::give(&named, "counted")?;
@@ -92,7 +93,7 @@ fn in_words(t: &Ctx) -> Result<()> {
         text.contains("\ntotal:    8 with the Rust driver, 0 with the C driver, "),
     )?;
     check::that(&text, !text.contains("takeover:"))?;
-    // A user who is not root cannot look into the other namespaces.
+    // Without root, other namespaces cannot be read.
     let text = run_as_nobody("status")?.stdout;
     check::that(&text, text.contains("\ntotal:    8 with the Rust driver"))?;
     let text = good(&format!("reload {}", t.module.display()))?.stdout;
@@ -185,7 +186,7 @@ fn for_another_build(t: &Ctx) -> Result<String> {
     Ok(PATH.to_owned())
 }
 
-/// What the parameter `takeover` says is told, and `load` does what is left.
+/// The command shows the state of the parameter `takeover`, and `load` completes the takeover.
 fn taken_over_again(t: &Ctx) -> Result<()> {
     const TAKEOVER: &str = "/sys/module/netkit_rs/parameters/takeover";
     Spec::l3().create(&t.host, &t.host)?;
@@ -269,11 +270,12 @@ fn other_module() -> Result<String> {
     bail!("the kernel has no module")
 }
 
-/// A transition takes a second or two: who does not wait is told who holds it up, and can come back.
+/// A transition takes one or two seconds. With a short time-out, the command names the tasks that delay it,
+/// and can be run again.
 fn load_in_two_steps(t: &Ctx) -> Result<()> {
     let line = format!("{} --timeout 0", load_line(t));
     let ran = run(&line)?;
-    // It may have been over at once.
+    // The transition may have ended at once.
     if ran.status != Some(0) {
         let words = [
             "some tasks have not switched to it yet after 0 seconds",
@@ -282,7 +284,7 @@ fn load_in_two_steps(t: &Ctx) -> Result<()> {
         ];
         ran.refused(6, &words)?;
         let told =
-            ran.stderr.contains("it waits for: ") || ran.stderr.contains("no process holds it up");
+            ran.stderr.contains("it waits for: ") || ran.stderr.contains("no task delays it");
         check::that(&ran.to_string(), told)?;
         let status = json("status")?;
         let driver = status["driver"].as_str();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the command `netkit-rs` says when it cannot: each refusal names the reason and the way out, in words and in JSON, with
-//! the exit status that is documented; and nothing has changed.
+//! The refusals of the command `netkit-rs`. Each message gives the reason and what to do, as text and as JSON, with the
+//! documented exit status. Nothing is changed.
 
 use std::fs;
 use std::path::Path;
@@ -130,7 +130,11 @@ fn refused_programs(t: &Ctx) -> Result<()> {
     pin_program(&tc, Path::new(&pin("tc")))?;
     refused(&attach(&format!("{} -p x", pin("tc"))), 2, &["is a pin"])?;
     good(&attach(&pin("tc")))?;
-    refused(&attach(&pin("tc")), 5, &["attached to nk0 there already"])
+    refused(
+        &attach(&pin("tc")),
+        5,
+        &["already attached to this side of nk0"],
+    )
 }
 
 fn refused_pins(t: &Ctx) -> Result<()> {
@@ -150,12 +154,15 @@ fn refused_pins(t: &Ctx) -> Result<()> {
     refused(
         &attach(&pin("no/folder"))?,
         4,
-        &["there is no folder /sys/fs/bpf/no"],
+        &["the folder /sys/fs/bpf/no", "does not exist"],
     )?;
     refused(
         &attach("/tmp/pin")?,
         4,
-        &["not in a BPF file system", "/sys/fs/bpf is one"],
+        &[
+            "not in a BPF file system",
+            "/sys/fs/bpf is a BPF file system",
+        ],
     )?;
     check::equal(
         "nothing more",
@@ -168,7 +175,7 @@ fn refused_places(t: &Ctx) -> Result<()> {
     let pair = Spec::l3().create(&t.host, &t.host)?;
     let elsewhere = Prog::returning(NEXT)?;
     let line = format!("attach {} -p one_of_two -d nk0", object()?);
-    let absent = ["not attached there", "netkit-rs status"];
+    let absent = ["not attached to this side", "netkit-rs status"];
     refused(&format!("{line} --before {}", elsewhere.id), 4, &absent)?;
     refused(&format!("{line} --after link:4000000000"), 4, &absent)?;
     refused(&format!("{line} --before nonsense"), 2, &["link:ID"])?;
@@ -193,7 +200,7 @@ fn refused_targets(t: &Ctx) -> Result<()> {
         (
             pin("none"),
             4,
-            &["there is no /sys/fs/bpf/none", "netkit-rs status"],
+            &["/sys/fs/bpf/none does not exist", "netkit-rs status"],
         ),
         (pin("map"), 5, &["not a pinned netkit link"]),
         (
@@ -209,15 +216,11 @@ fn refused_targets(t: &Ctx) -> Result<()> {
             2,
             &["name the primary device", "--dev"],
         ),
-        (
-            format!("prog:{id} -d nk0"),
-            5,
-            &["held by a link", "link:ID"],
-        ),
+        (format!("prog:{id} -d nk0"), 5, &["a link holds", "link:ID"]),
         (
             format!("prog:{id} -d nk0 --peer"),
             4,
-            &["not attached there"],
+            &["not attached to this side"],
         ),
     ];
     for (target, status, words) in cases {
@@ -236,7 +239,7 @@ fn refused_targets(t: &Ctx) -> Result<()> {
         4,
         &["no program 4000000000"],
     )?;
-    refused("detach link:x", 2, &["no number"])?;
+    refused("detach link:x", 2, &["is not the number"])?;
     check::equal(
         "nothing has changed",
         mprog::query(pair.primary, PRIMARY)?.links,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The end of a pair: either side takes the other with it, wherever that is.
+//! Deleting a pair: when one device is deleted, the other is deleted, too, in whatever namespace it is.
 
 use anyhow::Result;
 use nix::errno::Errno;
@@ -73,7 +73,7 @@ fn across_namespaces(t: &Ctx) -> Result<()> {
     gone(&pod, pair.peer)
 }
 
-/// By group: both ends stand in one list of devices to be deleted.
+/// By group: both devices are on one list of devices to be deleted.
 fn both_at_once(t: &Ctx) -> Result<()> {
     const IFLA_GROUP: u16 = 27;
     let pair = Spec::l3().create(&t.host, &t.host)?;
@@ -153,7 +153,7 @@ fn namespace_of_the_primary_goes(t: &Ctx) -> Result<()> {
     })
 }
 
-/// Nobody is left to look; the pair is found gone by a name that is free again.
+/// No process is left in the namespace. That a name is free again shows that the pair was deleted.
 fn both_namespaces_go(t: &Ctx) -> Result<()> {
     for _ in 0..3 {
         let (left, right) = (Ns::new()?, Ns::new()?);
@@ -162,7 +162,7 @@ fn both_namespaces_go(t: &Ctx) -> Result<()> {
         Spec::l3().create(&inside, &inside)?;
         drop((left, right, inside));
     }
-    // A pair that shares nothing with them still comes and goes.
+    // Another pair can still be created and deleted.
     let pair = Spec::l3().create(&t.host, &t.host)?;
     t.host.del_link(pair.primary)?;
     gone(&t.host, pair.peer)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Real traffic through a pair between two namespaces, and what is counted of it.
+//! Real traffic through a pair between two namespaces, and its statistics.
 
 use std::net::IpAddr;
 
@@ -164,7 +164,7 @@ fn statistics(t: &Ctx) -> Result<()> {
     let bytes = 5 * (100 + 8 + 20 + 14);
     check::equal("sent", (primary.tx_packets, primary.tx_bytes), (5, bytes))?;
     check::equal("received", (peer.rx_packets, peer.rx_bytes), (5, bytes))?;
-    // The pod answers that nobody listens.
+    // The pod answers that the port is not open.
     check::that("answers are few", peer.tx_packets <= 5)?;
     check::equal(
         "answers",

@@ -28,7 +28,7 @@ tests![
 
 const BAD_POLICY: &str = "Provided default xmit policy not supported";
 
-/// Sends the request, tells the answer, and makes sure that nothing was created.
+/// Sends the request, reports the answer, and checks that nothing was created.
 fn refused(t: &Ctx, label: &str, spec: Spec) -> Result<crate::nl::Refusal> {
     let answer = spec.try_create(&t.host);
     let Err(refusal) = answer else {
@@ -39,7 +39,7 @@ fn refused(t: &Ctx, label: &str, spec: Spec) -> Result<crate::nl::Refusal> {
     Ok(refusal)
 }
 
-/// Policies that cannot stand alone, put into `attr` by `with`.
+/// Verdicts that cannot be a policy, put into `attr` by `with`.
 fn bad_policies(t: &Ctx, label: &str, attr: u16, with: fn(Spec, i32) -> Spec) -> Result<()> {
     for value in [1, 3, 7, -1] {
         let no = refused(t, &format!("{label} {value}"), with(Spec::new(), value))?;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Queues that a netkit device has on lease: made, refused, shown, given back, and devices that go with their lessor.
+//! Leased queues of a netkit device: created, refused, shown, returned; and devices that are deleted with the device
+//! they lease from.
 
 use anyhow::Result;
 use nix::errno::Errno;
@@ -283,7 +284,7 @@ fn namespace_gives_back(t: &Ctx) -> Result<()> {
     })
 }
 
-/// Three lessees, one of them with two queues, and one device that has its queue from elsewhere.
+/// Three devices with leased queues, one of them with two, and one device that leases from another card.
 fn lessees(t: &Ctx, phys: &Card, netdev: &Netdev) -> Result<Ns> {
     let pod = t.ns()?;
     let one = single(&t.host, "one", 3)?;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Packets of every length up to a hundred bytes, through every verdict, in either mode.
 //!
-//! tc hands a tun device's packets to the primary as they are, so that also what is shorter than
-//! an Ethernet header gets to it. Each verdict's counters, and every frame that came out on any
-//! side, are C's; what must hold whatever C says is asserted besides.
+//! tc passes the packets of a tun device to the primary without a change. So packets that are shorter than an Ethernet
+//! header reach it, too. The counters of each verdict, and every frame that comes out on any side, must be as in C.
+//! What must hold independently of C is asserted as well.
 
 use std::fmt::Write;
 
@@ -104,7 +104,7 @@ impl Rig {
 
     fn around(t: &Ctx, pod: Ns, pair: Pair, steer: Steer) -> Result<Self> {
         inject::stay_on_one_cpu()?;
-        // Without addresses: nobody answers, so that all that is counted was sent here.
+        // Without addresses, no packet is answered: all counted packets were sent here.
         let host = t.host.clone();
         let duo = Duo { host, pod, pair };
         duo.up()?;
@@ -137,7 +137,7 @@ fn packet(len: usize) -> Vec<u8> {
     (0..len).map(byte).collect()
 }
 
-/// tun0, whose packets go to nk0: moved, or copied and the original goes on.
+/// tun0, whose packets are redirected to nk0, or mirrored: then the original continues.
 fn tun_before(duo: &Duo, action: &str) -> Result<Tun> {
     let tun = Tun::open()?;
     duo.host.up(duo.host.link("tun0")?.index)?;
@@ -148,7 +148,7 @@ fn tun_before(duo: &Duo, action: &str) -> Result<Tun> {
     Ok(tun)
 }
 
-/// Frames as text, many alike ones as their lengths.
+/// Frames as text; many equal frames as their lengths.
 pub fn text(frames: &[Vec<u8>]) -> String {
     let mut text = String::new();
     for frame in frames {
@@ -211,7 +211,7 @@ fn every_length_in_l3(t: &Ctx) -> Result<()> {
     every_length(t, Rig::new(t, Spec::l3())?)
 }
 
-/// What the pod sends, whom nobody trusts.
+/// Packets that the pod sends, which is not trusted.
 fn every_length_from_the_peer(t: &Ctx) -> Result<()> {
     every_length(t, Rig::turned(t, Spec::l2())?)
 }

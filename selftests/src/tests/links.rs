@@ -295,7 +295,7 @@ fn pinned(t: &Ctx) -> Result<()> {
     })
 }
 
-/// A link of a device that is gone: it can be looked at and closed, nothing more.
+/// A link of a deleted device can be queried and closed, nothing else.
 fn defunct(link: &Link, prog: &Prog, other: &Prog) -> Result<()> {
     check::equal("ifindex", link.info()?.ifindex, 0)?;
     check::equal("program", link.info()?.prog_id, prog.id)?;

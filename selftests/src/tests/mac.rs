@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! MAC addresses: L3 has none and takes none, L2 has a random or the given one.
+//! MAC addresses: an L3 device has no address and accepts none; an L2 device has a random address, or the given one.
 
 use anyhow::Result;
 use nix::errno::Errno;

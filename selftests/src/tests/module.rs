@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Loading and unloading netkit_rs.ko: possible at any moment, whatever devices, programs, links and sockets there are.
-//! They stay, and work as before.
+//! Loading and unloading netkit_rs.ko: possible at any moment, with any devices, programs, links and sockets. All of
+//! these stay, and work as before.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -56,7 +56,7 @@ tests![
     again_and_again,
 ];
 
-/// The built-in driver serves: a pair comes, takes a program, carries, goes.
+/// The built-in driver works: a pair is created, gets a program, carries traffic, and is deleted.
 pub fn built_in_works(t: &Ctx) -> Result<()> {
     check::that("the module is out", !module::is_loaded())?;
     let duo = t.duo(Spec::l3())?;
@@ -128,7 +128,7 @@ pub fn come_and_go(ns: &Ns) -> Result<()> {
     Ok(ns.del_link(pair.primary)?)
 }
 
-/// Nobody who makes or deletes devices is refused meanwhile.
+/// No creation or deletion of a device is refused in the meantime.
 fn load_while_devices_come_and_go(t: &Ctx) -> Result<()> {
     meanwhile(come_and_go, |rounds| {
         for _ in 0..t.rounds.clamp(2, 5) {

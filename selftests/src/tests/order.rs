@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The order of several programs on one hook: every way to say where, and after
-//! each change both what the kernel tells and what a packet runs through.
+//! The order of several programs on one hook: every way to specify a place. After each change, the test checks the
+//! query and the programs that a packet meets.
 
 use anyhow::Result;
 use nix::errno::Errno;
@@ -116,7 +116,7 @@ fn first_and_last(t: &Ctx) -> Result<()> {
     c.expect(&[1, 0, 2], 4)?;
     c.attach(3, Place::flags(BEFORE))?;
     c.expect(&[3, 1, 0, 2], 5)?;
-    // First and last at once is nowhere, but in an empty chain.
+    // First and last together is possible only in an empty chain.
     c.refused(4, Place::flags(BEFORE | AFTER), Errno::ERANGE)?;
     c.expect(&[3, 1, 0, 2], 5)
 }
@@ -204,7 +204,7 @@ fn both_hooks_are_apart(t: &Ctx) -> Result<()> {
     check::equal("count", mprog::query(c.index(), PEER)?.count, 0)?;
     // A program on one hook is no place on the other.
     c.refused(1, Place::fd(BEFORE, c.probes.fd(0)?), Errno::ENOENT)?;
-    // The same program may stand on both.
+    // The same program may be attached to both.
     c.attach(0, Place::default())?;
     c.expect(&[0], 2)?;
     c.hook = PRIMARY;

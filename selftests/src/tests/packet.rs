@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What programs and receivers see of a packet: its length, its Ethernet header,
-//! its type, its segments; and frames that nobody would send.
+//! What programs and receivers see of a packet: its length, its Ethernet header, its type, its segments; and malformed
+//! frames.
 
 use anyhow::Context;
 use anyhow::Result;
@@ -94,7 +94,7 @@ fn length_and_header_in_l3(t: &Ctx) -> Result<()> {
     Ok(())
 }
 
-/// tcx on either device stands outside netkit's own hook.
+/// tcx on either device is independent of netkit's own hook.
 fn hooks_around(t: &Ctx) -> Result<()> {
     let duo = t.duo(Spec::l3())?;
     let mut probes = Probes::load(3)?;

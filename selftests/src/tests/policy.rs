@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The default policy of each side: forward, or a black hole that counts.
+//! The default policy of each side: forward, or blackhole, whose drops are counted.
 
 use anyhow::Result;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! BPF_PROG_QUERY: what it tells, and how it says that there was no room.
+//! BPF_PROG_QUERY: its results, and its errno when the buffers are too small.
 
 use anyhow::Result;
 use nix::errno::Errno;

@@ -114,7 +114,7 @@ impl Node {
         Ok(redirect)
     }
 
-    /// The pod's traffic for the world goes out of phys with the neighbour filled in.
+    /// The pod's traffic to the outside leaves by phys, with the address of the neighbour filled in.
     fn out_of_pod(&self) -> Result<Redirect> {
         let redirect = Redirect::load(Way::Neigh, self.phys, WORLD, None)?;
         mprog::attach(redirect.fd()?, self.pair.primary, PEER, Place::default())?;
@@ -277,7 +277,7 @@ fn ingress_of_another_device(t: &Ctx) -> Result<()> {
     check::equal("device", seen.ifindex, node.phys)
 }
 
-/// The original goes on, a copy leaves by the other device.
+/// The original continues; a copy leaves by the other device.
 fn clone_to_another_device(t: &Ctx) -> Result<()> {
     let node = node(t, Spec::l3())?;
     node.host.sysctl("net/ipv4/ip_forward", "1")?;

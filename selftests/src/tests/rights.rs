@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Who may do what: everything that a pair's manager does, tried by those who are not it.
+//! Permissions: everything that the manager of a pair does is tried by others.
 //!
-//! A child with less of root's power inherits descriptors of programs and a link, as a
-//! service would hand them over, and tries one thing after the other. Each answer is
-//! asserted, and is C's.
+//! A child without some or all of root's capabilities inherits descriptors of programs and a link, as from a service,
+//! and tries one operation after the other. Each result is asserted, and must be C's.
 
 use std::fs::File;
 use std::io::Read;
@@ -167,7 +166,7 @@ fn in_child(
         }
         ForkResult::Parent { child } => {
             drop((reporter, tell_ready, go));
-            // A child that could not become what it should says so in its report.
+            // If the child could not change its identity, its report says so.
             let begun = match File::from(ready).read_exact(&mut [0]) {
                 Ok(()) => begin(child.as_raw()),
                 Err(_) => Ok(()),
@@ -325,7 +324,7 @@ fn at_the_peer(told: &mut Report, nl: &Netlink, index: u32, spare: &Prog) {
     told.tell("delete", nl.del_link(index));
 }
 
-/// The answers to [`at_the_peer`]; asking is refused to a guest before anybody looks at the device.
+/// The results of [`at_the_peer`]. For a guest, a query is refused before the device is looked up.
 fn peers_answers(query: &str) -> String {
     let mut text = String::new();
     for what in ["policy", "peer's policy", "scrub"] {
@@ -375,7 +374,7 @@ fn pod_of_a_guest(t: &Ctx) -> Result<()> {
     check::equal("devices left", netkit::devices(&t.host)?.len(), 0)
 }
 
-/// An index means a device of the caller's namespace, whoever has one of that number elsewhere.
+/// An index means a device of the caller's namespace, even if another namespace has a device with this index.
 fn namespaces_of_others(t: &Ctx) -> Result<()> {
     let other = t.ns()?;
     let spec = Spec {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Headroom and tailroom: as asked for at creation, raised by what a device is
-//! enslaved to, and the larger need of both ends for both.
+//! Headroom and tailroom: as requested at creation, raised by the master of a device; both devices of a pair get the
+//! larger value.
 
 use anyhow::Result;
 use nix::errno::Errno;
@@ -52,7 +52,7 @@ fn both_sides_alike(t: &Ctx) -> Result<()> {
     check::equal("peer's headroom", value, Some(100))
 }
 
-/// Packets still get through with much room, and with none.
+/// Packets get through with much room, and without room.
 fn peer_shows_it(t: &Ctx) -> Result<()> {
     for head in [0, 16, 1000] {
         let duo = t.duo(Spec::l2().headroom(head).tailroom(head))?;
@@ -63,7 +63,7 @@ fn peer_shows_it(t: &Ctx) -> Result<()> {
     Ok(())
 }
 
-/// A bridge tells its ports the largest need among them, and -1 to one that leaves.
+/// A bridge sets the largest headroom of its ports on all of them, and -1 on a port that leaves.
 fn enslaving_resets(t: &Ctx) -> Result<()> {
     let pair = Spec::l2().headroom(256).create(&t.host, &t.host)?;
     let bridge = t.host.add_device("br0", "bridge")?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What of a packet's marks gets to the other side: nothing across namespaces
-//! unless the pair was made so, everything within one.
+//! Which marks of a packet reach the other side: none across namespaces, unless the pair was created without scrubbing;
+//! all of them within a namespace.
 
 use anyhow::Context;
 use anyhow::Result;
@@ -63,7 +63,7 @@ fn seen(t: &Ctx, spec: Spec) -> Result<[(u32, u32); 2]> {
     send_marked(&duo.host, "nk0", POD4)?;
     let out = probes.seen(0)?;
     check::that("primary's program ran", out.count >= 1)?;
-    // What came back from the pod was an error message without marks: start anew.
+    // The answer of the pod was an error message without marks: start again.
     probes.reset()?;
     send_marked(&duo.pod, "nk1", HOST4)?;
     let back = probes.seen(1)?;

@@ -2,8 +2,8 @@
 //! Packets of every shape: tagged, in pages, in segments, cloned, shared, of any protocol, each
 //! through every verdict.
 //!
-//! A packet socket sends what no stack would. What arrives where, byte for byte, and what each
-//! side counts must be the same as in C.
+//! A packet socket sends packets that no network stack sends. Every packet that arrives, byte for byte, and the
+//! counters of each side must be the same as in C.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -310,7 +310,7 @@ fn every_shape_in_l3(t: &Ctx) -> Result<()> {
     every_shape(t, rig(t, Spec::l3())?, false)
 }
 
-/// What the pod sends, whom nobody trusts.
+/// Packets that the pod sends, which is not trusted.
 fn every_shape_from_the_peer(t: &Ctx) -> Result<()> {
     every_shape(t, with_pages(Rig::turned(t, Spec::l2())?)?, false)
 }
@@ -378,7 +378,8 @@ fn segments_of_datagrams(t: &Ctx) -> Result<()> {
     Ok(())
 }
 
-/// MSG_ZEROCOPY: the pages stay the sender's, and it is told when they are free, whatever the verdict.
+/// MSG_ZEROCOPY: the pages belong to the sender, which is notified when they are free, whatever the verdict
+/// is.
 fn borrowed_pages(t: &Ctx) -> Result<()> {
     let (mut rig, _) = rig(t, Spec::l3())?;
     rig.duo.addresses(HOST4.into(), POD4.into(), 24)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What tools show of a pair, to be the same on both drivers: dumps byte for
-//! byte, and the text of iproute2 and ethtool.
+//! What tools show of a pair must be the same on both drivers: dumps byte for byte, and the text of iproute2 and
+//! ethtool.
 
 use std::process::Command;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Pairs among other devices: ports of a bridge, under macvlan, with a queueing
-//! discipline, and behind tc's redirect of packets that have no Ethernet header.
+//! Pairs with other devices: ports of a bridge, under macvlan, with a queueing discipline, and as target of tc's
+//! redirect for packets without an Ethernet header.
 
 use anyhow::Result;
 
@@ -41,7 +41,7 @@ fn bridge_between_pods(t: &Ctx) -> Result<()> {
         t.host.running(pair.primary)?;
         ns.running(pair.peer)?;
     }
-    // A port learns and forwards at once where there is no spanning tree.
+    // Without a spanning tree, a port learns and forwards at once.
     check::soon("a datagram crosses the bridge", || {
         traffic::udp_arrives(&left, &right, [10, 6, 0, 2].into(), false)
     })?;
@@ -108,7 +108,7 @@ fn packets_shorter_than_a_header(t: &Ctx) -> Result<()> {
     check::soon("three drops", || Ok(counted()?.tx_dropped == 3))?;
     check::equal("sent", counted()?.tx_packets, 0)?;
     check::equal("program ran", probes.seen(0)?.count, 0)?;
-    // One more byte is a header, whatever stands in it.
+    // One byte more makes it a header, whatever its contents are.
     tun.write(libc::ETH_P_IP as u16, &[0x45; 14])?;
     check::soon("the next one goes", || Ok(probes.seen(0)?.count == 1))?;
     t.same("counted", format!("{:?}", counted()?));

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! User namespaces: root of one's own namespace may have pairs there, and
-//! nothing in the namespaces of others.
+//! User namespaces: the root of a user namespace may have pairs there, and may do nothing in the namespaces of others.
 
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;

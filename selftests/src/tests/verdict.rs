@@ -76,7 +76,7 @@ fn drop_packet(t: &Ctx) -> Result<()> {
     both(t, DROP, false, "tx 0 packets 0 bytes, 1 dropped")
 }
 
-/// A redirect counts as sent, wherever it goes, even if there is nowhere to go.
+/// A redirected packet counts as sent, wherever it is sent, even if the target does not exist.
 fn redirect_without_target(t: &Ctx) -> Result<()> {
     both(t, REDIRECT, false, "tx 1 packets 106 bytes, 0 dropped")
 }

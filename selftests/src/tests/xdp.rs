@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! XDP on a pair: not in the driver, but the stack's own generic mode serves.
+//! XDP on a pair: not in the driver, but the generic mode of the stack works.
 
 use anyhow::Result;
 use nix::errno::Errno;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! AF_XDP sockets in zero-copy mode on leased queues: bound to a netkit device, served by the card behind it.
+//! AF_XDP sockets in zero-copy mode on leased queues: bound to a netkit device, served by the physical card.
 
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ impl Bench {
         Xsk::zero_copy(&self.ns, self.index, queue)
     }
 
-    /// What bind(2) answers in zero-copy mode.
+    /// The result of bind(2) in zero-copy mode.
     fn refusal(&self, queue: u32) -> Result<Option<Errno>> {
         Ok(Xsk::bind(&self.ns, self.index, queue, Mode::ZeroCopy)?.err())
     }

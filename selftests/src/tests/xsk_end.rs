@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The end of AF_XDP sockets on leased queues: the socket, the netkit device, the card and the namespace go in any
-//! order, and the card is left without the socket's buffers.
+//! The end of AF_XDP sockets on leased queues: the socket, the netkit device, the card and the namespace are removed in
+//! any order, and the card must not keep the socket's buffers.
 
 use anyhow::Context;
 use anyhow::Result;
@@ -64,7 +64,7 @@ fn bound_again_and_again(t: &Ctx) -> Result<()> {
     })
 }
 
-/// The device is gone for the socket, which is still open.
+/// The device is deleted while the socket is still open.
 fn is_cut_off(socket: &mut Xsk) -> Result<()> {
     check::equal("error", socket.error()?, libc::ENETDOWN)?;
     check::errno("sendto", socket.send(&[0; 60])?, Errno::ENXIO)
@@ -149,7 +149,8 @@ fn overtake() -> Result<()> {
     Errno::result(ret).map(drop).context("SCHED_FIFO")
 }
 
-/// The pool of a closed socket goes in the background. It finds its device deleted, and no lease any more.
+/// The pool of a closed socket is freed in the background. By then its device is deleted, and there is no
+/// lease any more.
 fn closed_and_deleted_at_once(t: &Ctx) -> Result<()> {
     module::load(&t.module)?;
     overtake()?;

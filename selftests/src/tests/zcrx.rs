@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Zero-copy receive with io_uring on leased queues: memory provided through a netkit device, filled by the card
-//! behind it, and packets whose payload the kernel cannot read on their way through netkit.
+//! Zero-copy receive with io_uring on leased queues: memory that is provided through a netkit device and filled by the
+//! physical card; and packets through netkit whose payload the kernel cannot read.
 
 use std::io::Write;
 use std::net::Ipv4Addr;

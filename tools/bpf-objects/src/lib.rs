@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Compiles BPF programs in C to object files. For build scripts: what goes wrong ends the build with a message, and cargo is
-//! told what the objects are made from.
+//! Compiles BPF programs in C to object files, for build scripts. An error ends the build with a message, and cargo
+//! learns from which files the objects are made.
 
 use std::env;
 use std::fs;
@@ -27,7 +27,7 @@ pub fn compile_to_target(sources: &str, name: &str) -> PathBuf {
     let folder = target.join(name);
     fs::create_dir_all(&folder).expect("the target folder must be writable");
     for object in compile(sources, &folder) {
-        // Compiled anew when somebody removes it, too.
+        // Compiled again if the object file is removed, too.
         println!("cargo::rerun-if-changed={}", object.display());
     }
     folder
@@ -37,7 +37,7 @@ fn out_dir() -> PathBuf {
     PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"))
 }
 
-/// Answers the objects, of which there is one at least.
+/// Returns the objects. There is at least one.
 fn compile(sources: &str, folder: &Path) -> Vec<PathBuf> {
     println!("cargo::rerun-if-changed={sources}");
     let mut objects = Vec::new();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A kernel's source against the list.
+//! Comparing a kernel's source with the list.
 
 use crate::{
     list::{Hash, List, Row, OPEN},
@@ -126,7 +126,7 @@ fn hash_of(body: Option<&Body>) -> Hash {
     body.map_or(Hash::Absent, |body| Hash::Body(body.hash()))
 }
 
-/// Writes into the list what a kernel has. What has to be reviewed for it is marked, and named in the answer.
+/// Writes a kernel's functions into the list. Lines that must be reviewed are marked, and returned.
 pub fn update(list: &mut List, column: usize, here: &Reviewed) -> Vec<String> {
     let mut open = Vec::new();
     let rows = std::mem::take(&mut list.rows);

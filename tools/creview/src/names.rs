@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where the module's source lies in the checkout.
+/// The folders of the module's source in the checkout.
 const FOLDERS: [&str; 2] = ["src", "bindings"];
 
 /// The document on the SAFETY comments, which says who calls the callbacks.
@@ -19,7 +19,7 @@ const DOCUMENT: &str = "docs/safety.md";
 /// C files that the module rests on as a whole: the driver that it stands in for.
 pub const WHOLE_FILES: [&str; 1] = ["drivers/net/netkit.c"];
 
-/// Functions that a macro makes: what stands for them.
+/// Functions that a macro makes, and the functions that represent them.
 const MADE: [(&str, &str); 1] = [("dev_core_stats_tx_dropped_inc", "netdev_core_stats_inc")];
 
 /// Why a function is on the list.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Source text, in Rust and in C: code and comments kept apart, and C without what makes no difference.
+//! Source text in Rust and in C: separates code from comments, and removes from C what makes no difference.
 
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
@@ -153,7 +153,7 @@ pub fn normalised(source: &str) -> String {
     text
 }
 
-/// What stands on the list for a text: 12 hexadecimal digits of its SHA-256.
+/// The hash of a text in the list: 12 hexadecimal digits of its SHA-256.
 pub fn hash(text: &str) -> String {
     let mut digits = String::new();
     for byte in &Sha256::digest(text.as_bytes())[..6] {

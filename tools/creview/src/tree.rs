@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A kernel's source: where a C function is defined, and how.
+//! A kernel's source: in which file a C function is defined, and its definition.
 //!
-//! Of some hundred megabytes only the lines that could begin a wanted definition are looked at; the files that have
-//! such lines are parsed.
+//! The source has hundreds of megabytes. Only lines that could begin a wanted definition are searched, and only files
+//! with such lines are parsed.
 
 use crate::text;
 use anyhow::{anyhow, bail, Context, Result};
@@ -30,7 +30,7 @@ pub const PLACES: [&str; 12] = [
     "arch/x86/net",
 ];
 
-/// A definition, as it stands in its file.
+/// A definition, as it is in its file.
 pub struct Definition {
     pub name: String,
     pub text: String,
@@ -43,11 +43,11 @@ pub struct Definition {
 /// The definitions of a name: all of its files, each with all definitions (one for each side of an `#ifdef`).
 pub type Found = BTreeMap<String, Vec<Definition>>;
 
-/// What stands for a name in a kernel's source.
+/// The meaning of a name in a kernel's source.
 pub struct Body {
     /// The files with its definitions, separated by commas.
     pub files: String,
-    /// The definitions, one behind the other.
+    /// The definitions, joined.
     pub text: String,
     /// Other files that could have been meant as well.
     pub others: Vec<String>,

@@ -2,8 +2,8 @@
 
 //! Struct layouts from BTF.
 //!
-//! The compiler knows what the headers say, BTF knows what the kernel that runs was built with. The file
-//! written here lets the module compare the two when it is compiled.
+//! The compiler knows the layout in the headers, and BTF has the layout in the running kernel. The generated file lets
+//! the module compare the two when it is compiled.
 
 use anyhow::{anyhow, bail, Context, Result};
 use btf_rs::{Btf, Type};

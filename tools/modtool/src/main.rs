@@ -2,10 +2,10 @@
 
 //! The build steps of the module that Kbuild does not have.
 //!
-//! `layout` turns the BTF of the target kernel into constants that the module asserts its mirrored structs
-//! against. `names` finds the functions that get stable names. `post-link` makes the module's references to
-//! unexported symbols livepatch relocations, and refuses a module that livepatch could not take out again, or
-//! with sections that the loader does not expect.
+//! `layout` turns the BTF of the target kernel into constants, with which the module compares its mirrored structs.
+//! `names` finds the functions that get stable names. `post-link` turns the module's references to unexported symbols
+//! into livepatch relocations. It refuses a module that livepatch could not remove safely, or that has sections which
+//! the loader does not expect.
 
 mod layout;
 mod names;
@@ -35,7 +35,7 @@ enum Command {
         #[arg(long)]
         out: PathBuf,
     },
-    /// Write what objcopy renames so that the functions that C calls have stable names.
+    /// Write the list of renames for objcopy, so that the functions that C calls have stable names.
     Names {
         /// The wanted names, lines of `FILE CALLBACK NAME`.
         #[arg(long)]
@@ -46,12 +46,12 @@ enum Command {
         /// The object file.
         object: PathBuf,
     },
-    /// Give the listed symbols of a linked module livepatch relocations.
+    /// Turn the references of a linked module to the listed symbols into livepatch relocations.
     PostLink {
         /// The names that may be resolved by livepatch, one a line.
         #[arg(long)]
         symbols: PathBuf,
-        /// The kernel's Module.symvers: every other undefined symbol must stand there.
+        /// The kernel's Module.symvers: it must have every other undefined symbol.
         #[arg(long)]
         symvers: PathBuf,
         /// The module to write.

@@ -2,8 +2,8 @@
 
 //! Stable names for the functions that C calls.
 //!
-//! The callbacks are generic functions, whose names rustc mangles, and no attribute can give a generic function
-//! another name. So objcopy renames them in the object file; here its list of renames is written.
+//! The callbacks are generic functions. rustc mangles their names, and no attribute can give a generic function another
+//! name. So objcopy renames them in the object file, by the list that this file writes.
 
 use anyhow::{anyhow, bail, Context, Result};
 use object::{Object, ObjectSymbol};

@@ -2,9 +2,9 @@
 
 //! The livepatch post-link step (Documentation/livepatch/module-elf-format.rst).
 //!
-//! Kbuild has named the references to unexported symbols `.klp.sym.vmlinux.NAME,0`. Here those symbols get
-//! the section index SHN_LIVEPATCH, and their relocations move to `.klp.rela.vmlinux.SECTION` sections, which
-//! the module loader resolves through kallsyms. Every other undefined symbol must be exported.
+//! Kbuild has named the references to unexported symbols `.klp.sym.vmlinux.NAME,0`. This step gives these symbols the
+//! section index SHN_LIVEPATCH, and moves their relocations to `.klp.rela.vmlinux.SECTION` sections. The module loader
+//! resolves them through kallsyms. Every other undefined symbol must be exported.
 
 use crate::{replacements, sections};
 use anyhow::{bail, Context, Result};

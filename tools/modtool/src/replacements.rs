@@ -2,10 +2,10 @@
 
 //! The livepatch core must find a task that is inside a replacement function.
 //!
-//! Before it lets go of the module, it looks for addresses of the replacements on the stack of each task
-//! (`klp_check_stack_func()`, kernel/livepatch/transition.c). A replacement that ends in a jump to another function of the
-//! module, as compilers make of a call in the last line, leaves no address there: a task that sleeps in that function
-//! would return into memory that is freed. So the module is refused if there is such a jump.
+//! Before it releases the module, it looks for addresses of the replacements on the stack of each task
+//! (`klp_check_stack_func()`, kernel/livepatch/transition.c). A compiler may turn a call in the last line into a jump.
+//! A replacement that ends in a jump to another function of the module leaves no address on the stack: a task that
+//! sleeps in that function would return into freed memory. So a module with such a jump is refused.
 
 use anyhow::{bail, Context, Result};
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction};
@@ -18,14 +18,14 @@ use std::collections::BTreeMap;
 /// The static of the type `klp::Patch`, by the beginning and the end of its mangled name. (KASAN adds a symbol that ends so, too.)
 const PATCH: (&str, &str) = ("_R", "5PATCH");
 
-/// Where a branch leads.
+/// The target of a branch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Target {
     /// Into a section of the module.
     Here(SectionIndex, u64),
-    /// Out of the module. What lies there stays when the module goes.
+    /// Outside of the module. This code stays when the module is removed.
     Kernel,
-    /// To a place that is known only when it runs.
+    /// A place that is known only at run time.
     Computed,
 }
 
@@ -103,7 +103,7 @@ fn targets(elf: &object::File<'_>, section: &Section<'_, '_>) -> Result<BTreeMap
         };
         let symbol = elf.symbol_by_index(index)?;
         let target = match symbol.section_index() {
-            // What a displacement is relative to, the next instruction, lies 4 bytes behind it.
+            // A displacement is relative to the next instruction, which is 4 bytes after it.
             Some(section) => {
                 let distance = relocation.addend() + if relocation.size() == 32 { 4 } else { 0 };
                 Target::Here(section, symbol.address().wrapping_add_signed(distance))

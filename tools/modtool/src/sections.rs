@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The sections of the module: those that the loader knows, and those that must be there once.
+//! The sections of the module: those that the loader knows, and those that must exist exactly once.
 //!
-//! A compiler that is newer than those tried may put things into sections of other names. The loader leaves what it does not know
-//! aside without a word, constructors, thread-local data or a second half of the module's information.
+//! A newer compiler may use sections with other names. The loader silently ignores sections that it does not know:
+//! constructors, thread-local data, or a second part of the module's information.
 
 use anyhow::{bail, Result};
 use object::{Object, ObjectSection, SectionFlags};
 
-/// Sections that must be there once, as the loader takes the first one alone (`find_sec()`).
+/// Sections that must exist exactly once, because the loader uses only the first one (`find_sec()`).
 const ONCE: [&str; 3] = [".modinfo", ".gnu.linkonce.this_module", "__param"];
 
-/// What the module's code and data lie in, each also with `.SUFFIX`: the kernel's scripts/module.lds puts most of them together.
+/// The sections of the module's code and data, each also with `.SUFFIX`: the kernel's scripts/module.lds joins most of
+/// them.
 const MEMORY: [&str; 10] = [
     ".text",
     ".rodata",
@@ -25,7 +26,7 @@ const MEMORY: [&str; 10] = [
     ".static_call.text",
 ];
 
-/// What the loader, and what it calls for x86, does something with (kernel/module/main.c, arch/x86/kernel/module.c).
+/// The sections that the loader and its code for x86 use (kernel/module/main.c, arch/x86/kernel/module.c).
 const KNOWN: [&str; 25] = [
     "__bug_table",
     "__ex_table",
@@ -57,7 +58,7 @@ const KNOWN: [&str; 25] = [
 /// The sanitizers' destructors, which no module runs (`.fini_array.1` of clang's KASAN); and static calls.
 const KNOWN_WITH_SUFFIX: [&str; 2] = [".fini_array", ".static_call_sites"];
 
-/// Fails for a section that the loader would leave aside, or would take one of several of.
+/// Fails for a section that the loader would ignore, or of which it would use only one of several.
 pub fn check(module: &[u8]) -> Result<()> {
     let elf = object::File::parse(module)?;
     let mut loaded = Vec::new();
