@@ -65,7 +65,8 @@ enum Side {
 /// Which driver serves the devices.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// The built-in driver. Off,
+    /// The built-in driver.
+    Off,
     /// The module.
     On,
     /// Some devices have the wrong driver, because a lock was busy.
