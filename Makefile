@@ -16,7 +16,7 @@ races_timeout ?= 3600
 RACE_SECONDS ?= 30
 
 .DEFAULT_GOAL := module
-.PHONY: module modtool source tools test-tools bench-tools test test-modules test-debug test-adopted test-races kernels test-endings fuzz fuzz-long kselftest iproute2 demo bench bench-scale bench-takeover bench-docs check fmt rust-analyzer shell vm-shell load unload docs install setup clean distclean help
+.PHONY: module modtool source tools test-tools bench-tools test test-modules test-debug test-adopted test-races kernels test-endings mutants fuzz fuzz-long kselftest iproute2 demo bench bench-scale bench-takeover bench-docs check fmt rust-analyzer shell vm-shell load unload docs install setup clean distclean help
 
 module: modtool ## build target/module/netkit_rs.ko (the default; CLIPPY=1 lints it, too)
 	@$(inside) --build scripts/build-module
@@ -67,6 +67,9 @@ kernels: ## the selftests on every kernel on offer: the quick subset, or FULL=1 
 
 test-endings: module test-tools ## end a VM by reboot(2), by kexec, and after a forced removal
 	@scripts/test-endings
+
+mutants: modtool test-tools test-modules ## does a test fail for each small change of the driver? (hours): MUTANTS="--only xmit"
+	@scripts/mutants $(MUTANTS)
 
 # What was measured: the commit, and whether there is more than it.
 commit = $(shell git describe --always --dirty --abbrev=12)
