@@ -16,7 +16,7 @@ races_timeout ?= 3600
 RACE_SECONDS ?= 30
 
 .DEFAULT_GOAL := module
-.PHONY: module modtool source tools test-tools bench-tools test test-modules test-debug test-adopted test-races kernels test-endings fuzz fuzz-long kselftest iproute2 demo bench bench-scale bench-takeover bench-docs check fmt rust-analyzer shell vm-shell load unload docs install setup clean distclean help
+.PHONY: module modtool source tools test-tools bench-tools test test-modules test-debug test-adopted test-races kernels test-endings mutants fuzz fuzz-long kselftest iproute2 demo bench bench-scale bench-takeover bench-docs check fmt rust-analyzer shell vm-shell load unload docs install setup clean distclean help
 
 module: modtool ## build the module, target/module/netkit_rs.ko (the default target; CLIPPY=1 also lints it)
 	@$(inside) --build scripts/build-module
@@ -67,6 +67,9 @@ kernels: ## run the quick selftests on every kernel on offer (FULL=1: all tests;
 
 test-endings: module test-tools ## end a VM with the module loaded: by reboot(2), by kexec, after a forced removal
 	@scripts/test-endings
+
+mutants: modtool test-tools test-modules ## try small changes of the driver: a test must fail for each (hours; MUTANTS="--only xmit")
+	@scripts/mutants $(MUTANTS)
 
 # What is measured: the commit, and whether the checkout differs from it.
 commit = $(shell git describe --always --dirty --abbrev=12)

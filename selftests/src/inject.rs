@@ -37,8 +37,9 @@ pub fn tc(args: &str) -> Result<()> {
     Ok(())
 }
 
+/// Loads a module, with parameters if they follow its name.
 pub fn modprobe(module: &str) -> Result<()> {
-    let loaded = Command::new("modprobe").arg(module).status();
+    let loaded = Command::new("modprobe").args(module.split(' ')).status();
     let loaded = loaded.context("running modprobe")?;
     ensure!(loaded.success(), "modprobe {module}: {loaded}");
     Ok(())
@@ -46,8 +47,13 @@ pub fn modprobe(module: &str) -> Result<()> {
 
 /// One CPU only: packets come out in the order in which they went in.
 pub fn stay_on_one_cpu() -> Result<()> {
+    stay_on_cpu(0)
+}
+
+/// The calling thread only.
+pub fn stay_on_cpu(cpu: usize) -> Result<()> {
     let mut cpus = CpuSet::new();
-    cpus.set(0)?;
+    cpus.set(cpu)?;
     Ok(sched_setaffinity(Pid::from_raw(0), &cpus)?)
 }
 
@@ -57,23 +63,7 @@ pub struct Tun(File);
 impl Tun {
     pub fn open() -> Result<Self> {
         const IFF_TUN: i16 = 1;
-        // Its device node comes with the driver.
-        modprobe("tun")?;
-        let tun = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open("/dev/net/tun")
-            .context("/dev/net/tun")?;
-        // SAFETY: an all-zero ifreq is valid.
-        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-        for (to, from) in request.ifr_name.iter_mut().zip(b"tun0") {
-            *to = *from as libc::c_char;
-        }
-        request.ifr_ifru.ifru_flags = IFF_TUN;
-        // SAFETY: the descriptor is open and the request outlives the call.
-        let ret = unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETIFF, &request) };
-        Errno::result(ret).context("TUNSETIFF")?;
-        Ok(Self(tun))
+        Ok(Self(tun_device("tun0", IFF_TUN)?))
     }
 
     /// A packet as if tun0 had received it.
@@ -83,6 +73,27 @@ impl Tun {
         let packet = [[0, 0, high, low].as_slice(), packet].concat();
         self.0.write_all(&packet).context("writing to tun0")
     }
+}
+
+/// A device of the tun driver in the calling thread's namespace; it goes with its descriptor.
+pub fn tun_device(name: &str, flags: i16) -> Result<File> {
+    // Its device node comes with the driver.
+    modprobe("tun")?;
+    let tun = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/net/tun")
+        .context("/dev/net/tun")?;
+    // SAFETY: an all-zero ifreq is valid.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = flags;
+    // SAFETY: the descriptor is open and the request outlives the call.
+    let ret = unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETIFF, &request) };
+    Errno::result(ret).context("TUNSETIFF")?;
+    Ok(tun)
 }
 
 fn packet_socket(ns: &Ns, flags: SockFlag) -> Result<OwnedFd> {
@@ -104,6 +115,22 @@ fn address(ifindex: u32, protocol: u16) -> libc::sockaddr_ll {
     address.sll_ifindex = ifindex as i32;
     address.sll_protocol = protocol.to_be();
     address
+}
+
+/// An option of packet sockets.
+fn switch_on(socket: &OwnedFd, option: libc::c_int) -> Result<(), Errno> {
+    let on: libc::c_int = 1;
+    // SAFETY: the option's value outlives the call, with its true length.
+    let ret = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            option,
+            (&raw const on).cast(),
+            size_of_val(&on) as u32,
+        )
+    };
+    Errno::result(ret).map(drop)
 }
 
 /// Shows every frame that a device receives or sends.
@@ -170,7 +197,8 @@ impl Offload {
     pub const TCP4: u8 = 1;
     pub const UDP4: u8 = 5;
 
-    fn bytes(self) -> Vec<u8> {
+    /// Its bytes, as they stand before a frame.
+    pub fn bytes(self) -> Vec<u8> {
         let mut bytes = vec![self.flags, self.gso_type];
         for half in [
             self.hdr_len,
@@ -190,19 +218,15 @@ pub struct Frames(OwnedFd);
 impl Frames {
     pub fn open(ns: &Ns) -> Result<Self> {
         let fd = packet_socket(ns, SockFlag::empty())?;
-        let on: libc::c_int = 1;
-        // SAFETY: the option's value outlives the call, with its true length.
-        let ret = unsafe {
-            libc::setsockopt(
-                fd.as_raw_fd(),
-                libc::SOL_PACKET,
-                libc::PACKET_VNET_HDR,
-                (&raw const on).cast(),
-                size_of_val(&on) as u32,
-            )
-        };
-        Errno::result(ret).context("PACKET_VNET_HDR")?;
+        switch_on(&fd, libc::PACKET_VNET_HDR).context("PACKET_VNET_HDR")?;
         Ok(Self(fd))
+    }
+
+    /// PACKET_QDISC_BYPASS: frames get to the driver at once. Nobody looks for their headers on the way.
+    pub fn open_direct(ns: &Ns) -> Result<Self> {
+        let frames = Self::open(ns)?;
+        switch_on(&frames.0, libc::PACKET_QDISC_BYPASS).context("PACKET_QDISC_BYPASS")?;
+        Ok(frames)
     }
 
     pub fn send(

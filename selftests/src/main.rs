@@ -31,6 +31,7 @@ mod takeover;
 mod tests;
 mod traffic;
 mod uring;
+mod vhost;
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -126,6 +127,9 @@ struct Options {
     /// Seconds after which a test has failed
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     timeout: u64,
+    /// End at the first test that fails
+    #[arg(long)]
+    stop: bool,
     /// Write what the C driver showed to a file
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -229,7 +233,7 @@ fn run(options: &Options) -> Result<bool> {
     if options.fuzz_long {
         return fuzz::long::endure(fuzz, options.fuzz_from, &settings).map(|()| true);
     }
-    let mut suite = Suite::default();
+    let mut suite = Suite::new(options.stop);
     if let Some(path) = &options.compare {
         suite.load_golden(path)?;
     }

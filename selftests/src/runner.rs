@@ -3,9 +3,11 @@
 //!
 //! The child gets new namespaces, and reports over a pipe what it observed and why it failed. The parent waits with a
 //! deadline. Then it checks that the test's programs and links are gone, and that the kernel log has no defects. A test
-//! that panics, hangs or is killed does no harm to the next test.
+//! that panics, hangs or is killed does no harm to the next test. A process that hangs in the kernel does not even end
+//! when it is killed: the failure says where it hangs, and the next test is run.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::fs::File;
 use std::io::Read;
 use std::io::Write;
@@ -31,6 +33,7 @@ use nix::sched::CloneFlags;
 use nix::sys::signal::killpg;
 use nix::sys::signal::Signal;
 use nix::sys::wait::waitpid;
+use nix::sys::wait::WaitPidFlag;
 use nix::sys::wait::WaitStatus;
 use nix::unistd::fork;
 use nix::unistd::pipe;
@@ -146,6 +149,9 @@ fn private_mounts() -> Result<()> {
         .with_context(|| format!("mounting a BPF file system at {BPFFS}"))
 }
 
+/// How long a process that was killed may take to end. Under emulation, namespaces that go with it take seconds.
+const DIES_WITHIN: Duration = Duration::from_secs(60);
+
 /// Where every test finds an empty BPF file system.
 pub const BPFFS: &str = "/sys/fs/bpf";
 
@@ -171,7 +177,7 @@ fn collect(child: Pid, reader: OwnedFd, timeout: Duration) -> Result<Outcome> {
     }
     // Also what the test itself has started must not live on.
     let _group_may_be_gone = killpg(child, Signal::SIGKILL).is_err() && !late;
-    let status = waitpid(child, None).context("waitpid")?;
+    let status = reap(child, DIES_WITHIN)?;
     let mut outcome = Outcome {
         failure: None,
         same: Sightings::new(),
@@ -198,12 +204,53 @@ fn collect(child: Pid, reader: OwnedFd, timeout: Duration) -> Result<Outcome> {
         outcome.failure = Some(format!("no end after {} s", timeout.as_secs()));
     } else if !done {
         let how = match status {
-            WaitStatus::Signaled(_, signal, _) => format!("killed by {signal}"),
-            status => format!("{status:?}"),
+            Some(WaitStatus::Signaled(_, signal, _)) => format!("killed by {signal}"),
+            Some(status) => format!("{status:?}"),
+            None => "the report ends".into(),
         };
         outcome.failure = Some(format!("ended without a result: {how}"));
     }
+    if status.is_none() {
+        let hangs = format!(
+            "the process did not end within {} s of SIGKILL: {}",
+            DIES_WITHIN.as_secs(),
+            whereabouts(child)
+        );
+        let failure = outcome.failure.take();
+        outcome.failure = Some(failure.map_or(hangs.clone(), |why| format!("{why}; {hangs}")));
+    }
     Ok(outcome)
+}
+
+/// Waits for the end of a process that was killed. None if it does not end in time.
+fn reap(child: Pid, limit: Duration) -> Result<Option<WaitStatus>> {
+    let deadline = Instant::now() + limit;
+    loop {
+        match waitpid(child, Some(WaitPidFlag::WNOHANG)).context("waitpid")? {
+            WaitStatus::StillAlive if Instant::now() > deadline => return Ok(None),
+            WaitStatus::StillAlive => std::thread::sleep(Duration::from_millis(1)),
+            status => return Ok(Some(status)),
+        }
+    }
+}
+
+/// What the kernel tells about each thread of a process: its state, and the function in which it sleeps.
+fn whereabouts(process: Pid) -> String {
+    let folder = format!("/proc/{process}/task");
+    let threads = fs::read_dir(&folder).into_iter().flatten().flatten();
+    let threads = threads.map(|thread| {
+        let facts = ["stat", "wchan", "stack"].map(|fact| {
+            let text = fs::read_to_string(thread.path().join(fact));
+            let text = text.unwrap_or_else(|error| format!("({error})"));
+            format!("{fact}: {}", text.trim().replace('\n', " / "))
+        });
+        facts.join(", ")
+    });
+    let threads: Vec<_> = threads.collect();
+    if threads.is_empty() {
+        return format!("{folder} cannot be read");
+    }
+    threads.join("; ")
 }
 
 /// What must be the same after a test.
@@ -244,5 +291,30 @@ fn leaks(before: &Before) -> Option<String> {
             ));
         }
         std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_process_that_lives_on_is_told_of() {
+        let mut sleeper = Command::new("sleep").arg("600").spawn().expect("sleep");
+        let pid = Pid::from_raw(sleeper.id() as i32);
+        let waited = reap(pid, Duration::from_millis(50)).expect("waitpid");
+        let told = whereabouts(pid);
+        sleeper.kill().expect("kill");
+        assert_eq!(waited, None);
+        assert!(
+            told.starts_with(&format!("stat: {pid} (sleep) S ")),
+            "{told}"
+        );
+        assert!(told.contains("wchan: "), "{told}");
+        let status = reap(pid, DIES_WITHIN).expect("waitpid");
+        let killed = WaitStatus::Signaled(pid, Signal::SIGKILL, false);
+        assert_eq!(status, Some(killed));
     }
 }

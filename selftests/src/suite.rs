@@ -22,6 +22,8 @@ use crate::tests::Test;
 pub struct Suite {
     pub passed: u32,
     pub failed: u32,
+    /// Run no test any more once one has failed.
+    stop: bool,
     /// Tests that this machine cannot run. They are neither.
     pub not_run: u32,
     /// Tests that showed something else on ours than on C.
@@ -31,6 +33,13 @@ pub struct Suite {
 }
 
 impl Suite {
+    pub fn new(stop: bool) -> Self {
+        Self {
+            stop,
+            ..Self::default()
+        }
+    }
+
     /// Takes what an earlier run on the C driver has shown.
     pub fn load_golden(&mut self, path: &Path) -> Result<()> {
         let text = std::fs::read_to_string(path)
@@ -108,6 +117,9 @@ impl Suite {
     }
 
     fn one(&mut self, test: &Test, driver: Driver, settings: &Settings) -> Result<()> {
+        if self.stop && self.failed > 0 {
+            return Ok(());
+        }
         if let Some(why) = (test.lacks)() {
             self.not_run += 1;
             self.line("skip", driver, &format!("{}: {why}", test.name));

@@ -9,7 +9,9 @@ pub mod link;
 pub mod mprog;
 pub mod probe;
 pub mod prog;
+pub mod slow;
 pub mod steer;
+pub mod sum;
 
 use std::os::fd::FromRawFd;
 use std::os::fd::OwnedFd;

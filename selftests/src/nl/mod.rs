@@ -8,6 +8,7 @@ pub mod attr;
 pub mod conf;
 pub mod link;
 pub mod netdev;
+pub mod nft;
 
 use std::fmt;
 use std::io;
@@ -23,6 +24,7 @@ use netlink_packet_core::NLM_F_CAPPED;
 use netlink_packet_core::NLM_F_DUMP;
 use netlink_packet_core::NLM_F_REQUEST;
 use netlink_sys::protocols::NETLINK_GENERIC;
+use netlink_sys::protocols::NETLINK_NETFILTER;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::Socket;
 use netlink_sys::SocketAddr;
@@ -104,6 +106,11 @@ impl Netlink {
         Self::open_protocol(NETLINK_GENERIC)
     }
 
+    /// As `open`, for netfilter.
+    pub fn open_netfilter() -> io::Result<Self> {
+        Self::open_protocol(NETLINK_NETFILTER)
+    }
+
     fn open_protocol(protocol: isize) -> io::Result<Self> {
         let mut socket = Socket::new(protocol)?;
         socket.bind_auto()?;
@@ -122,15 +129,21 @@ impl Netlink {
     }
 
     fn talk(&self, kind: u16, flags: u16, payload: &[u8]) -> Answer<Vec<Message>> {
-        let mut header = NetlinkHeader::default();
-        header.message_type = kind;
-        header.flags = flags;
-        header.length = (NLMSG_HEADER + payload.len()) as u32;
-        let mut request = vec![0; NLMSG_HEADER];
-        header.emit(&mut request);
-        request.extend_from_slice(payload);
-        self.socket.send(&request, 0)?;
+        self.exchange(&with_header(kind, flags, payload))
+    }
 
+    /// Sends several requests as one, of each its type, flags and payload, and waits for the first refusal or acknowledgement.
+    pub fn batch(&self, requests: &[(u16, u16, Vec<u8>)]) -> Answer<()> {
+        let mut batch = Vec::new();
+        for (kind, flags, payload) in requests {
+            batch.extend(with_header(*kind, *flags, payload));
+            batch.resize(batch.len().next_multiple_of(4), 0);
+        }
+        self.exchange(&batch).map(drop)
+    }
+
+    fn exchange(&self, request: &[u8]) -> Answer<Vec<Message>> {
+        self.socket.send(request, 0)?;
         let mut answer = Vec::new();
         loop {
             let (datagram, _) = self.socket.recv_from_full()?;
@@ -142,7 +155,7 @@ impl Netlink {
                 match buffer.message_type() {
                     NLMSG_DONE => return Ok(answer),
                     NLMSG_ERROR => {
-                        return verdict(buffer.flags(), message, &request).map(|()| answer)
+                        return verdict(buffer.flags(), message, request).map(|()| answer)
                     }
                     kind => answer.push(Message {
                         kind,
@@ -154,6 +167,17 @@ impl Netlink {
             }
         }
     }
+}
+
+fn with_header(kind: u16, flags: u16, payload: &[u8]) -> Vec<u8> {
+    let mut header = NetlinkHeader::default();
+    header.message_type = kind;
+    header.flags = flags;
+    header.length = (NLMSG_HEADER + payload.len()) as u32;
+    let mut request = vec![0; NLMSG_HEADER];
+    header.emit(&mut request);
+    request.extend_from_slice(payload);
+    request
 }
 
 /// Listens to what happens to devices of a namespace.

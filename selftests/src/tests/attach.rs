@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Attaching and detaching programs: which requests the kernel refuses, and with which errno.
+//! Attaching and detaching programs: which requests the kernel refuses, and what holds when a request has returned.
 
+use std::thread;
+use std::time::Duration;
+
+use anyhow::bail;
+use anyhow::Context;
 use anyhow::Result;
 use nix::errno::Errno;
 
@@ -10,13 +15,17 @@ use crate::bpf::mprog::Place;
 use crate::bpf::mprog::AFTER;
 use crate::bpf::mprog::BEFORE;
 use crate::bpf::prog::Prog;
+use crate::bpf::slow::Slow;
 use crate::bpf::PEER;
 use crate::bpf::PRIMARY;
 use crate::bpf::TCX_INGRESS;
 use crate::check;
 use crate::ctx::Ctx;
+use crate::ctx::POD4;
+use crate::inject;
 use crate::netkit::Spec;
 use crate::netkit::NEXT;
+use crate::traffic;
 
 tests![
     through_the_peer,
@@ -35,6 +44,8 @@ tests![
     sixty_three_links,
     tcx_beside_netkit,
     attach_to_pair_that_is_down,
+    detach_ends_runs,
+    link_detach_ends_runs,
 ];
 
 /// Attach, link, detach and query, all on one ifindex and hook.
@@ -301,4 +312,69 @@ fn attach_to_pair_that_is_down(t: &Ctx) -> Result<()> {
     t.host.up(pair.primary)?;
     t.host.down(pair.primary)?;
     check::equal("count", mprog::query(pair.primary, PRIMARY)?.count, 1)
+}
+
+/// Whoever has detached a program may take away what it works on: the call returns when no run of it is left.
+fn ends_runs(
+    t: &Ctx,
+    attach: impl Fn(&Slow, u32) -> Result<Option<Link>>,
+    detach: impl Fn(&Slow, u32, Option<Link>) -> Result<()>,
+) -> Result<()> {
+    // On a busy machine a run may have ended before the program is detached.
+    const TRIES: u32 = 20;
+    const RUN: Duration = Duration::from_millis(500);
+    let duo = t.duo(Spec::l3())?;
+    let index = duo.pair.primary;
+    inject::stay_on_cpu(0)?;
+    for _ in 0..TRIES {
+        let slow = Slow::load(RUN)?;
+        let link = attach(&slow, index)?;
+        let sender = traffic::udp_sender(&duo.host, POD4.into())?;
+        let (before, after) = thread::scope(|scope| {
+            let sending = scope.spawn(move || -> Result<()> {
+                inject::stay_on_cpu(1)?;
+                sender.send(b"netkit")?;
+                Ok(())
+            });
+            check::soon("a run begins", || Ok(slow.runs()?.begun == 1))?;
+            let before = slow.runs()?;
+            detach(&slow, index, link)?;
+            let after = slow.runs()?;
+            match sending.join() {
+                Ok(sent) => sent?,
+                Err(_) => bail!("the sending thread panicked"),
+            }
+            anyhow::Ok((before, after))
+        })?;
+        check::equal("runs that have ended", after.ended, 1)?;
+        if before.ended == 0 {
+            return Ok(());
+        }
+    }
+    bail!("no program was detached while it ran")
+}
+
+fn detach_ends_runs(t: &Ctx) -> Result<()> {
+    ends_runs(
+        t,
+        |slow, index| {
+            mprog::attach(slow.fd()?, index, PRIMARY, Place::default())?;
+            Ok(None)
+        },
+        |slow, index, _| {
+            let fd = slow.fd()?;
+            Ok(mprog::detach(Some(&fd), index, PRIMARY, Place::default())?)
+        },
+    )
+}
+
+fn link_detach_ends_runs(t: &Ctx) -> Result<()> {
+    ends_runs(
+        t,
+        |slow, index| {
+            let link = Link::create(slow.fd()?, index, PRIMARY, Place::default())?;
+            Ok(Some(link))
+        },
+        |_, _, link| Ok(link.context("no link")?.detach()?),
+    )
 }

@@ -74,6 +74,7 @@ mod aya;
 mod big_tcp;
 mod carrier;
 mod change;
+mod checksum;
 mod command;
 mod command_module;
 mod command_refused;
@@ -106,6 +107,7 @@ mod xdp;
 pub mod xsk;
 mod xsk_end;
 pub mod zcrx;
+mod zero_copy;
 
 pub fn all() -> Vec<Test> {
     [
@@ -126,6 +128,8 @@ pub fn all() -> Vec<Test> {
         packet::tests(),
         lengths::tests(),
         shapes::tests(),
+        zero_copy::tests(),
+        checksum::tests(),
         redirect::tests(),
         stacked::tests(),
         xdp::tests(),

@@ -5,6 +5,8 @@
 use anyhow::Context;
 use anyhow::Result;
 use nix::errno::Errno;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::ReceiveTimestampns;
 
 use crate::bpf::mprog;
 use crate::bpf::mprog::Place;
@@ -21,6 +23,10 @@ use crate::ctx::Ctx;
 use crate::ctx::Duo;
 use crate::ctx::HOST4;
 use crate::ctx::POD4;
+use crate::inject::tc;
+use crate::inject::Frames;
+use crate::inject::Offload;
+use crate::inject::Tun;
 use crate::netkit::Spec;
 use crate::netkit::PASS;
 use crate::traffic;
@@ -37,7 +43,9 @@ tests![
     least_frame,
     larger_than_the_mtu,
     timestamps,
+    stamps_of_receivers,
     frame_to_each_mac,
+    straight_to_the_driver,
     routes_for_a_frame,
 ];
 
@@ -266,6 +274,41 @@ fn timestamps(t: &Ctx) -> Result<()> {
     check::that("TCP keeps its time", probes.seen(0)?.tstamp != 0)
 }
 
+/// When another device has received a packet, the peer's namespace is not told (`skb_clear_tstamp()`).
+fn stamps_of_receivers(t: &Ctx) -> Result<()> {
+    let mut tun = Tun::open()?;
+    let index = t.host.link("tun0")?.index;
+    t.host.up(index)?;
+    // As long as somebody wants the time, the kernel stamps what it receives.
+    let wants_time = traffic::udp_receiver(&t.host, HOST4.into())?;
+    setsockopt(&wants_time, ReceiveTimestampns, &true)?;
+    tc("qdisc add dev tun0 clsact")?;
+    for (to, pod) in [("itself", t.host.clone()), ("another", t.ns()?)] {
+        let pair = Spec::l3().create(&t.host, &pod)?;
+        t.host.up(pair.primary)?;
+        pod.up(pair.peer)?;
+        t.host.running(pair.primary)?;
+        // A copy: redirect would take the stamp away by itself.
+        tc("filter add dev tun0 ingress matchall action mirred egress mirror dev nk0")?;
+        let mut probes = Probes::load(2)?;
+        mprog::attach(probes.fd(0)?, index, TCX_INGRESS, Place::default())?;
+        mprog::attach(probes.fd(1)?, pair.primary, PRIMARY, Place::default())?;
+        // The stamps come into use in the background.
+        check::soon("tun0 stamps packets", || {
+            probes.reset()?;
+            tun.write(libc::ETH_P_IP as u16, &[0x45; 60])?;
+            check::equal("packets", probes.seen(1)?.count, 1)?;
+            Ok(probes.seen(0)?.tstamp != 0)
+        })?;
+        let (received, sent) = (probes.seen(0)?.tstamp, probes.seen(1)?.tstamp);
+        let expected = if to == "itself" { received } else { 0 };
+        check::equal(&format!("stamp in a pair to {to}"), sent, expected)?;
+        tc("filter del dev tun0 ingress")?;
+        t.host.del_link(pair.primary)?;
+    }
+    Ok(())
+}
+
 /// A program looks at routes for a frame whose sender has bottom halves disabled and has not taken `rcu_read_lock()`. A kernel
 /// that checks RCU complains if the driver has not taken it either.
 fn routes_for_a_frame(t: &Ctx) -> Result<()> {
@@ -281,6 +324,26 @@ fn routes_for_a_frame(t: &Ctx) -> Result<()> {
     check::equal("received", receiver.recv(&mut buffer)?, 6)?;
     check::equal("packets", steer.count()?, 1)?;
     check::that("bpf_fib_lookup() has an answer", steer.fib_answer()? >= 0)
+}
+
+/// A packet that no queue has seen has no Ethernet header yet that somebody has found (`skb_reset_mac_header()`).
+fn straight_to_the_driver(t: &Ctx) -> Result<()> {
+    for spec in [Spec::l2(), Spec::l3()] {
+        let duo = t.duo(spec)?;
+        let receiver = traffic::udp_receiver(&duo.pod, POD4.into())?;
+        receiver.set_nonblocking(true)?;
+        let frames = Frames::open_direct(&t.host)?;
+        let frame = traffic::udp_frame(&duo.pod.link("nk1")?.mac(), HOST4, POD4, b"netkit")?;
+        let offload = Offload::default();
+        frames.send(duo.pair.primary, libc::ETH_P_IP as u16, offload, &frame)?;
+        let mut buffer = [0; 16];
+        check::soon("the datagram comes", || {
+            Ok(receiver.recv(&mut buffer).is_ok())
+        })?;
+        check::equal("payload", &buffer[..6], b"netkit".as_slice())?;
+        duo.host.del_link(duo.pair.primary)?;
+    }
+    Ok(())
 }
 
 /// Only what is for the peer gets to its sockets in L2 mode.

@@ -6,6 +6,7 @@
 use std::net::Ipv4Addr;
 
 use anyhow::Result;
+use nix::errno::Errno;
 
 use crate::bpf::mprog;
 use crate::bpf::mprog::Place;
@@ -18,12 +19,14 @@ use crate::bpf::TCX_EGRESS;
 use crate::bpf::TCX_INGRESS;
 use crate::check;
 use crate::ctx::Ctx;
+use crate::inject;
 use crate::netkit::Pair;
 use crate::netkit::Spec;
 use crate::netns::Ns;
 use crate::nl::attr::Attrs;
 use crate::nl::link::ifinfomsg;
 use crate::nl::link::linkinfo;
+use crate::nl::nft;
 use crate::traffic;
 
 tests![
@@ -37,6 +40,7 @@ tests![
     peer_from_egress,
     to_the_primary,
     from_the_pod_to_another_device,
+    past_egress_rules,
     ingress_of_another_device,
     clone_to_another_device,
     to_nowhere,
@@ -262,6 +266,26 @@ fn from_the_pod_to_another_device(t: &Ctx) -> Result<()> {
         (1, 106, 0),
     )?;
     check::equal("received by the host", primary.rx_packets, 0)
+}
+
+/// Netfilter's egress rules of the target are not for packets that a program redirects (`nf_skip_egress()`).
+fn past_egress_rules(t: &Ctx) -> Result<()> {
+    let node = node(t, Spec::l3())?;
+    let sink = t.host.add_device("sink", "dummy")?;
+    t.host.up(sink)?;
+    inject::modprobe("nf_tables")?;
+    nft::drop_egress(&t.host, "sink")?;
+    // The rules are for whatever else leaves by that device.
+    let frame = traffic::udp_frame(&[2, 0, 0, 0, 0, 7], POD, WORLD, b"netkit")?;
+    let dropped = traffic::send_frame(&t.host, sink, &frame);
+    check::errno("sent by the device itself", dropped, Errno::ENOBUFS)?;
+    check::equal("sent", t.host.stats(sink)?.tx_packets, 0)?;
+
+    let redirect = Redirect::load(Way::Egress, sink, WORLD, None)?;
+    mprog::attach(redirect.fd()?, node.pair.primary, PEER, Place::default())?;
+    traffic::udp_send(&node.pod, WORLD.into(), 64)?;
+    check::equal("redirected", redirect.count()?, 1)?;
+    check::equal("sent", t.host.stats(sink)?.tx_packets, 1)
 }
 
 fn ingress_of_another_device(t: &Ctx) -> Result<()> {

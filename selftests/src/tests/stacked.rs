@@ -2,7 +2,14 @@
 //! Pairs with other devices: ports of a bridge, under macvlan, with a queueing discipline, and as target of tc's
 //! redirect for packets without an Ethernet header.
 
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use anyhow::Context;
 use anyhow::Result;
+use nix::mount::mount;
+use nix::mount::MsFlags;
 
 use crate::bpf::mprog;
 use crate::bpf::mprog::Place;
@@ -11,6 +18,7 @@ use crate::bpf::PRIMARY;
 use crate::check;
 use crate::ctx::Ctx;
 use crate::ctx::POD4;
+use crate::inject::modprobe;
 use crate::inject::tc;
 use crate::inject::Tun;
 use crate::netkit::Spec;
@@ -26,6 +34,7 @@ tests![
     multicast_group,
     queueing_discipline,
     packets_shorter_than_a_header,
+    no_netconsole,
 ];
 
 fn bridge_between_pods(t: &Ctx) -> Result<()> {
@@ -113,4 +122,36 @@ fn packets_shorter_than_a_header(t: &Ctx) -> Result<()> {
     check::soon("the next one goes", || Ok(probes.seen(0)?.count == 1))?;
     t.same("counted", format!("{:?}", counted()?));
     Ok(())
+}
+
+/// netconsole sends in any context, also where no program may run: netkit devices refuse it (`IFF_DISABLE_NETPOLL`).
+fn no_netconsole(t: &Ctx) -> Result<()> {
+    /// The kernel's own, which no libc knows.
+    const ENOTSUPP: i32 = 524;
+    const CONFIGFS: &str = "/sys/kernel/config";
+    let pair = Spec::l2().create(&t.host, &t.host)?;
+    let dummy = t.host.add_device("dummy0", "dummy")?;
+    for index in [pair.primary, pair.peer, dummy] {
+        t.host.up(index)?;
+    }
+    t.host.running(pair.primary)?;
+    modprobe("netconsole")?;
+    let none: Option<&str> = None;
+    mount(none, CONFIGFS, Some("configfs"), MsFlags::empty(), none).context(CONFIGFS)?;
+    let target = Path::new(CONFIGFS).join("netconsole/netkit-selftests");
+    fs::create_dir(&target).with_context(|| target.display().to_string())?;
+    let answers = ["dummy0", "nk0", "nk1"].map(|name| enable_netconsole(&target, name));
+    fs::remove_dir(&target).context("removing the target")?;
+    let errnos = answers.map(|answer| answer.err().and_then(|error| error.raw_os_error()));
+    check::equal("errno", errnos, [None, Some(ENOTSUPP), Some(ENOTSUPP)])
+}
+
+/// Has the kernel's messages sent out of a device for a moment.
+fn enable_netconsole(target: &Path, device: &str) -> io::Result<()> {
+    let set = |key: &str, value: &str| fs::write(target.join(key), value);
+    set("dev_name", device)?;
+    set("local_ip", "10.9.0.1")?;
+    set("remote_ip", "10.9.0.2")?;
+    set("enabled", "1")?;
+    set("enabled", "0")
 }
