@@ -301,6 +301,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::zombie_processes, reason = "reap() waits for it")]
     fn a_process_that_lives_on_is_told_of() {
         let mut sleeper = Command::new("sleep").arg("600").spawn().expect("sleep");
         let pid = Pid::from_raw(sleeper.id() as i32);
