@@ -28,6 +28,7 @@
 #include <net/netdev_rx_queue.h>
 #include <net/netlink.h>
 #include <net/rtnetlink.h>
+#include <net/tcx.h>
 
 #include "shims.h"
 
@@ -39,9 +40,9 @@
 #include "../../rust/helpers/rcu.c"
 #endif
 
-__always_inline bool netkit_rs_pskb_may_pull(struct sk_buff *skb, unsigned int len)
+__always_inline enum skb_drop_reason netkit_rs_pskb_may_pull_reason(struct sk_buff *skb, unsigned int len)
 {
-	return pskb_may_pull(skb, len);
+	return pskb_may_pull_reason(skb, len);
 }
 
 __always_inline int netkit_rs_skb_orphan_frags(struct sk_buff *skb, gfp_t gfp)
@@ -52,6 +53,11 @@ __always_inline int netkit_rs_skb_orphan_frags(struct sk_buff *skb, gfp_t gfp)
 __always_inline void netkit_rs_nf_skip_egress(struct sk_buff *skb, bool skip)
 {
 	nf_skip_egress(skb, skip);
+}
+
+__always_inline void netkit_rs_tcx_set_ingress(struct sk_buff *skb, bool ingress)
+{
+	tcx_set_ingress(skb, ingress);
 }
 
 __always_inline void netkit_rs_skb_reset_mac_header(struct sk_buff *skb)
@@ -88,6 +94,11 @@ __always_inline void netkit_rs_skb_postpull_rcsum(struct sk_buff *skb, const voi
 __always_inline void netkit_rs_kfree_skb(struct sk_buff *skb)
 {
 	kfree_skb(skb);
+}
+
+__always_inline void netkit_rs_kfree_skb_reason(struct sk_buff *skb, enum skb_drop_reason reason)
+{
+	kfree_skb_reason(skb, reason);
 }
 
 __always_inline int netkit_rs_net_skb_pad(void)

@@ -7,10 +7,11 @@
 #ifndef NETKIT_RS_SHIMS_H
 #define NETKIT_RS_SHIMS_H
 
-/* <linux/skbuff.h>, <linux/etherdevice.h>, <linux/netfilter_netdev.h> */
-bool netkit_rs_pskb_may_pull(struct sk_buff *skb, unsigned int len);
+/* <linux/skbuff.h>, <linux/etherdevice.h>, <linux/netfilter_netdev.h>, <net/tcx.h> */
+enum skb_drop_reason netkit_rs_pskb_may_pull_reason(struct sk_buff *skb, unsigned int len);
 int netkit_rs_skb_orphan_frags(struct sk_buff *skb, gfp_t gfp);
 void netkit_rs_nf_skip_egress(struct sk_buff *skb, bool skip);
+void netkit_rs_tcx_set_ingress(struct sk_buff *skb, bool ingress);
 void netkit_rs_skb_reset_mac_header(struct sk_buff *skb);
 void netkit_rs_skb_clear_tstamp(struct sk_buff *skb);
 void netkit_rs_eth_skb_pkt_type(struct sk_buff *skb, const struct net_device *dev);
@@ -18,6 +19,7 @@ void netkit_rs_eth_skb_pull_mac(struct sk_buff *skb);
 struct ethhdr *netkit_rs_eth_hdr(const struct sk_buff *skb);
 void netkit_rs_skb_postpull_rcsum(struct sk_buff *skb, const void *start, unsigned int len);
 void netkit_rs_kfree_skb(struct sk_buff *skb);
+void netkit_rs_kfree_skb_reason(struct sk_buff *skb, enum skb_drop_reason reason);
 int netkit_rs_net_skb_pad(void);
 
 /* <linux/netdevice.h> */

@@ -155,7 +155,8 @@ fn json(roff: &mut Roff) {
             (
                 "status, a device",
                 "namespace (inode; current; name, pid and path, each of which may be null), ifindex, name, role (primary, peer), \
-                 pairing (pair, single), mode (l2, l3), policy and peer_policy (forward, blackhole), peer (null, or ifindex and \
+                 pairing (pair, single), mode (l2, l3), policy and peer_policy (forward, blackhole), dev_switch (before, after: when a packet of the primary becomes one of the \
+                 peer, for the programs of the primary), peer (null, or ifindex and \
                  netnsid, which is null in the same namespace), programs (null for a device without programs of its own, and for \
                  a user who is not root; otherwise primary and peer)",
             ),

@@ -20,6 +20,7 @@ const POLICY: u16 = 3;
 const PEER_POLICY: u16 = 4;
 const MODE: u16 = 5;
 const PAIRING: u16 = 10;
+const DEV_SWITCH: u16 = 11;
 
 /// The role of a device in its pair.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -42,6 +43,8 @@ pub struct Netkit {
     pub policy: String,
     /// The policy of the other side.
     pub peer_policy: Option<String>,
+    /// When a packet of the primary becomes one of the peer, for the programs of the primary: `before` they run, or `after`.
+    pub dev_switch: String,
 }
 
 /// The device at the other end.
@@ -123,6 +126,11 @@ fn netkit(info: &[u8]) -> Option<Netkit> {
         mode: named(find(MODE)?, &[(0, "l2"), (1, "l3")]),
         policy: policy(find(POLICY)?),
         peer_policy: find(PEER_POLICY).map(policy),
+        // The default is not in the message.
+        dev_switch: named(
+            find(DEV_SWITCH).unwrap_or(0),
+            &[(0, "before"), (1, "after")],
+        ),
     })
 }
 
@@ -152,6 +160,7 @@ mod tests {
             attr(POLICY, &2u32.to_ne_bytes()),
             attr(MODE, &1u32.to_ne_bytes()),
             attr(PEER_POLICY, &9u32.to_ne_bytes()),
+            attr(DEV_SWITCH, &u32::from(primary).to_ne_bytes()),
         ]
         .concat();
         let info = [
@@ -177,8 +186,13 @@ mod tests {
         );
         assert_eq!(netkit.policy, "blackhole");
         assert_eq!(netkit.peer_policy.as_deref(), Some("9"));
+        assert_eq!(netkit.dev_switch, "after");
         let device = parse(&message(b"netkit\0", 0)).expect("a device");
-        assert_eq!(device.netkit.expect("netkit's").role, Role::Peer);
+        let netkit = device.netkit.expect("netkit's");
+        assert_eq!(
+            (netkit.role, netkit.dev_switch.as_str()),
+            (Role::Peer, "before")
+        );
     }
 
     #[test]

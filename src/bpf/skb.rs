@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Packets that a BPF program redirects.
+//! Packets that BPF programs see, and send elsewhere.
 //!
-//! C header: [`include/linux/skbuff.h`](srctree/include/linux/skbuff.h)
+//! C headers: [`include/linux/skbuff.h`](srctree/include/linux/skbuff.h),
+//! [`include/net/tcx.h`](srctree/include/net/tcx.h)
 
 use super::context::NetContext;
 use crate::{
@@ -14,6 +15,17 @@ use crate::{
 };
 
 impl Arrival {
+    /// The packet stands at the egress of a device, whatever hook it has come from (`tcx_set_ingress(false)`).
+    ///
+    /// `__dev_queue_xmit()` says so of each packet. Generic XDP (`XDP_TX`) calls a driver without it, with a packet that
+    /// still counts as one at tc's ingress. Then `skb_do_redirect()` returns `-EAGAIN` for `bpf_redirect_peer()`, and neither
+    /// sends nor frees the packet, and helpers of BPF put the Ethernet header in front that is there already.
+    #[inline(always)]
+    pub(crate) fn leave_ingress(&mut self) {
+        // SAFETY: By the type invariant the packet is valid and owned; `tcx_set_ingress()` writes one of its bits.
+        unsafe { bindings::netkit_rs_tcx_set_ingress(self.as_ptr(), false) };
+    }
+
     /// Sends the packet where the BPF program said, or frees it (`skb_do_redirect()`).
     #[inline(always)]
     pub(crate) fn redirect(self, _context: &NetContext, _bh: &BhDisabled) {

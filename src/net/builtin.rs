@@ -41,7 +41,7 @@ impl NetDevice {
     /// serves it.
     pub(crate) fn downcast<T: BuiltIn>(&self) -> Option<&Device<T>> {
         let ops = self.netdev_ops();
-        if !ptr::eq(ops, T::tables().netdev_ops()) && !ptr::eq(ops, T::netdev_ops()) {
+        if T::tables().xmit(ops).is_none() && !ptr::eq(ops, T::netdev_ops()) {
             return None;
         }
         // SAFETY: Two places set the operations of `T`: the setup callback of `T`, on a device that was allocated with

@@ -210,6 +210,8 @@ pub(crate) trait DeviceType: Sized + 'static {
 /// The functions in the tables are for devices of `T`. (`tables.rs` makes the tables.)
 pub(crate) struct Tables<T> {
     pub(super) netdev: bindings::net_device_ops,
+    /// The same, but for `ndo_start_xmit`.
+    pub(super) netdev_other: bindings::net_device_ops,
     pub(super) ethtool: bindings::ethtool_ops,
     pub(super) queue_mgmt: bindings::netdev_queue_mgmt_ops,
     pub(super) _driver: PhantomData<fn() -> T>,
@@ -225,8 +227,18 @@ impl<T: DeviceType> Tables<T> {
 }
 
 impl<T> Tables<T> {
-    pub(super) fn netdev_ops(&'static self) -> *const bindings::net_device_ops {
-        &raw const self.netdev
+    pub(super) fn netdev_ops(&'static self, xmit: Xmit) -> *const bindings::net_device_ops {
+        match xmit {
+            Xmit::Usual => &raw const self.netdev,
+            Xmit::Other => &raw const self.netdev_other,
+        }
+    }
+
+    /// The xmit routine of a device with the operations `ops`. `None` if the table is another driver's.
+    pub(super) fn xmit(&'static self, ops: *const bindings::net_device_ops) -> Option<Xmit> {
+        [Xmit::Usual, Xmit::Other]
+            .into_iter()
+            .find(|&xmit| ptr::eq(ops, self.netdev_ops(xmit)))
     }
 
     pub(super) fn ethtool_ops(&'static self) -> *const bindings::ethtool_ops {
@@ -236,6 +248,16 @@ impl<T> Tables<T> {
     pub(super) fn queue_mgmt_ops(&'static self) -> *const bindings::netdev_queue_mgmt_ops {
         &raw const self.queue_mgmt
     }
+}
+
+/// Which of the two xmit routines of its driver a device uses. An option of a device that has no place in the private area,
+/// which the built-in driver shares, is a second operations table: devices without the option pay nothing for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Xmit {
+    /// The routine of every new device.
+    Usual,
+    /// The routine of a device for which it was chosen.
+    Other,
 }
 
 /// A network device of the driver `T`.
@@ -267,6 +289,24 @@ impl<T: DeviceType> Device<T> {
         // SAFETY: By the function's safety requirement; `Device` is transparent.
         // INVARIANT: Likewise.
         unsafe { dev.cast::<Self>().as_ref() }
+    }
+
+    /// The xmit routine of the device. `None` while the built-in driver serves it.
+    pub(crate) fn xmit(&self, _rtnl: &Rtnl) -> Option<Xmit> {
+        T::tables().xmit(self.netdev_ops())
+    }
+
+    /// Chooses the xmit routine of the device. A device that the built-in driver serves stays as it is.
+    ///
+    /// Senders may use the old routine for as long as an RCU grace period takes.
+    pub(crate) fn set_xmit(&self, xmit: Xmit, rtnl: &Rtnl) {
+        if self.xmit(rtnl).is_some() {
+            // SAFETY: By the type invariant the device is valid, and RTNL excludes other writers. Both tables are statics, and
+            // differ in `ndo_start_xmit` alone: whoever loads `netdev_ops` twice calls functions of the same driver.
+            unsafe {
+                (&raw mut (*self.as_ptr()).netdev_ops).write_volatile(T::tables().netdev_ops(xmit))
+            };
+        }
     }
 
     /// The driver's private area of the device (`netdev_priv()`).

@@ -55,6 +55,26 @@ impl<'a> Attr<'a> {
             .map_or(0, |bytes| u32::from_ne_bytes(*bytes))
     }
 
+    /// Of the attributes nested in this one, the last of the type `kind`, which is the one that `nla_parse()` takes.
+    pub(crate) fn nested(&self, kind: u16) -> Option<Attr<'a>> {
+        const HEADER: usize = size_of::<bindings::nlattr>();
+        let mut rest = self.payload();
+        let mut found = None;
+        // As `nla_ok()` and `nla_next()`: the length includes the header; the next attribute begins at a multiple of 4.
+        while let Some(&[a, b, c, d]) = rest.first_chunk::<HEADER>() {
+            let len = usize::from(u16::from_ne_bytes([a, b]));
+            if len < HEADER || len > rest.len() {
+                break;
+            }
+            if u16::from_ne_bytes([c, d]) & bindings::NLA_TYPE_MASK as u16 == kind {
+                // INVARIANT: The attribute lies within the payload of this one, which is valid for `'a`.
+                found = Some(Attr(ptr::NonNull::from(rest).cast(), PhantomData));
+            }
+            rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
+        }
+        found
+    }
+
     /// `nla_strscpy()` into a buffer of the size of a device name.
     pub(crate) fn ifname(&self) -> IfName {
         let mut name = IfName([0; IFNAMSIZ]);
@@ -122,6 +142,8 @@ pub(crate) enum Ifla {
     Address = bindings::IFLA_ADDRESS as isize,
     /// The name.
     Ifname = bindings::IFLA_IFNAME as isize,
+    /// The link type and its own attributes, nested.
+    Linkinfo = bindings::IFLA_LINKINFO as isize,
 }
 
 impl AttrType for Ifla {
@@ -170,6 +192,28 @@ impl<'a, A: AttrType> Table<'a, A> {
 
     pub(crate) fn has(&self, attrtype: A) -> bool {
         self.get(attrtype).is_some()
+    }
+}
+
+impl<'a> Table<'a, Ifla> {
+    /// An attribute of the link type's own (in `IFLA_INFO_DATA`) that its policy does not know, and that nobody has
+    /// validated.
+    pub(crate) fn info_data(&self, kind: u16) -> Option<Attr<'a>> {
+        self.get(Ifla::Linkinfo)?
+            .nested(bindings::IFLA_INFO_DATA as u16)?
+            .nested(kind)
+    }
+}
+
+/// A message of attributes is written by number, too: a type that no table has.
+#[derive(Clone, Copy)]
+pub(crate) struct OtherAttr(pub(crate) u16);
+
+impl AttrType for OtherAttr {
+    const COUNT: usize = 0;
+
+    fn number(self) -> u32 {
+        self.0.into()
     }
 }
 

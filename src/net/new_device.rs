@@ -9,7 +9,7 @@
 
 use super::{
     builtin::BuiltIn,
-    device::{Device, DeviceType},
+    device::{Device, DeviceType, Xmit},
     extack::ExtAck,
     namespace::Net,
     netlink::{IfName, Ifla, Table},
@@ -153,6 +153,12 @@ impl<T: DeviceType> NewDevice<'_, T> {
     /// The index that the device will ask for, 0 for any.
     pub(crate) fn ifindex(&self) -> i32 {
         self.dev.ifindex()
+    }
+
+    /// Chooses the xmit routine of the device.
+    pub(crate) fn set_xmit(&self, xmit: Xmit) {
+        // SAFETY: By the type invariant the device is valid, and nobody else uses it; the tables are those of its driver.
+        unsafe { (*self.as_ptr()).netdev_ops = T::tables().netdev_ops(xmit) };
     }
 
     /// [`NetDevice::set_needed_headroom`](super::device::NetDevice::set_needed_headroom).

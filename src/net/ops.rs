@@ -79,6 +79,9 @@ pub(crate) trait Driver: DeviceType {
     /// `ndo_start_xmit`: sends a packet. Runs with bottom halves disabled, on several CPUs at once.
     fn start_xmit(skb: SkBuff, dev: &Device<Self>, bh: &BhDisabled) -> Transmit;
 
+    /// `ndo_start_xmit` of a device for which [`Xmit::Other`](super::device::Xmit::Other) was chosen.
+    fn start_xmit_other(skb: SkBuff, dev: &Device<Self>, bh: &BhDisabled) -> Transmit;
+
     /// `ndo_set_rx_headroom`: a user of the device requests `bytes` of room before packets, or the default if negative.
     fn set_rx_headroom(dev: &Device<Self>, bytes: i32);
 
@@ -148,6 +151,30 @@ impl<T: Driver> DeviceAdapter<T> {
         dev: *mut bindings::net_device,
     ) -> bindings::netdev_tx_t {
         // SAFETY: By the function's safety requirement.
+        unsafe { Self::send(skb, dev, T::start_xmit) }
+    }
+
+    /// # Safety
+    ///
+    /// As of [`Self::start_xmit`].
+    pub(super) unsafe extern "C" fn start_xmit_other(
+        skb: *mut bindings::sk_buff,
+        dev: *mut bindings::net_device,
+    ) -> bindings::netdev_tx_t {
+        // SAFETY: By the function's safety requirement.
+        unsafe { Self::send(skb, dev, T::start_xmit_other) }
+    }
+
+    /// # Safety
+    ///
+    /// As of [`Self::start_xmit`].
+    #[inline(always)]
+    unsafe fn send(
+        skb: *mut bindings::sk_buff,
+        dev: *mut bindings::net_device,
+        xmit: impl FnOnce(SkBuff, &Device<T>, &BhDisabled) -> Transmit,
+    ) -> bindings::netdev_tx_t {
+        // SAFETY: By the function's safety requirement.
         let (skb, dev) = unsafe { (SkBuff::from_raw(skb), Device::from_raw(dev)) };
         // SAFETY: By the function's safety requirement bottom halves are disabled until this function returns:
         // `__dev_queue_xmit()` disables them with `rcu_read_lock_bh()`.
@@ -155,7 +182,7 @@ impl<T: Driver> DeviceAdapter<T> {
         // For RCU this is enough. But with CONFIG_PROVE_RCU, helpers of BPF programs such as `bpf_fib_lookup()` check
         // for `rcu_read_lock()`, and some senders, such as AF_PACKET, have not taken it.
         let _checked = cfg!(CONFIG_PROVE_RCU).then(rcu::read_lock);
-        match T::start_xmit(skb, dev, &bh) {
+        match xmit(skb, dev, &bh) {
             Transmit::Success => bindings::NET_XMIT_SUCCESS as bindings::netdev_tx_t,
             Transmit::Drop => bindings::NET_XMIT_DROP as bindings::netdev_tx_t,
         }

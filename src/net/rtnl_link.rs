@@ -58,6 +58,7 @@ pub(crate) trait RtnlLinkDriver: DeviceType {
     /// Changes a device as `data` says. On an error, earlier changes of the same request stay, as in C.
     fn changelink(
         dev: &Device<Self>,
+        attrs: &Table<'_, Ifla>,
         data: &Table<'_, Self::Attr>,
         extack: &mut ExtAck,
         rtnl: &Rtnl,
@@ -288,17 +289,18 @@ impl<T: BuiltIn + RtnlLinkDriver> RtnlLinkAdapter<T> {
 
     /// # Safety
     ///
-    /// `dev` must be a device of `T`, `data` and `extack` those of a request; RTNL must be held.
+    /// `dev` must be a device of `T`, `tb`, `data` and `extack` those of a request; RTNL must be held.
     unsafe extern "C" fn changelink(
         dev: *mut bindings::net_device,
-        _tb: *mut *mut bindings::nlattr,
+        tb: *mut *mut bindings::nlattr,
         data: *mut *mut bindings::nlattr,
         extack: *mut bindings::netlink_ext_ack,
     ) -> c_int {
         // SAFETY: By the function's safety requirement.
-        let (dev, mut extack, rtnl) = unsafe {
+        let (dev, attrs, mut extack, rtnl) = unsafe {
             (
                 Device::from_raw(dev),
+                Self::attrs(tb),
                 ExtAck::from_raw(extack),
                 Rtnl::assume(),
             )
@@ -307,7 +309,7 @@ impl<T: BuiltIn + RtnlLinkDriver> RtnlLinkAdapter<T> {
         let Some(data) = (unsafe { Self::data(data) }) else {
             return 0;
         };
-        from_result(|| T::changelink(dev, &data, &mut extack, &rtnl).map(|()| 0))
+        from_result(|| T::changelink(dev, &attrs, &data, &mut extack, &rtnl).map(|()| 0))
     }
 
     /// # Safety

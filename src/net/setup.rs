@@ -4,7 +4,10 @@
 //!
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
-use super::device::DeviceType;
+use super::device::{
+    DeviceType,
+    Xmit, //
+};
 use crate::bindings;
 use core::marker::PhantomData;
 
@@ -92,7 +95,7 @@ impl<T: DeviceType> Setup<T> {
         // SAFETY: By the function's safety requirement.
         unsafe {
             bindings::ether_setup(dev);
-            (*dev).netdev_ops = T::tables().netdev_ops();
+            (*dev).netdev_ops = T::tables().netdev_ops(Xmit::Usual);
             (*dev).ethtool_ops = T::tables().ethtool_ops();
             (*dev).queue_mgmt_ops = T::tables().queue_mgmt_ops();
             (*dev).set_pcpu_stat_type(bindings::netdev_stat_type_NETDEV_PCPU_STAT_TSTATS);

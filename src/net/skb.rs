@@ -24,6 +24,26 @@ pub(crate) fn default_headroom() -> u32 {
     bytes as u32
 }
 
+/// Why a packet is freed (`enum skb_drop_reason`). The tracepoint `skb:kfree_skb` shows it to dropwatch, perf and pwru.
+#[derive(Clone, Copy)]
+pub(crate) struct DropReason(bindings::skb_drop_reason);
+
+impl DropReason {
+    /// There is no device to send to.
+    pub(crate) const NO_TX_TARGET: Self =
+        Self(bindings::skb_drop_reason_SKB_DROP_REASON_NO_TX_TARGET);
+    /// The device is down.
+    pub(crate) const DEV_READY: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_DEV_READY);
+    /// The part of the packet that user space owns could not be copied.
+    pub(crate) const SKB_UCOPY_FAULT: Self =
+        Self(bindings::skb_drop_reason_SKB_DROP_REASON_SKB_UCOPY_FAULT);
+    /// A BPF program of the device that sends (a tc program by type) dropped the packet.
+    pub(crate) const TC_EGRESS: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_TC_EGRESS);
+    /// A filter of the driver itself dropped the packet.
+    pub(crate) const TAP_TXFILTER: Self =
+        Self(bindings::skb_drop_reason_SKB_DROP_REASON_TAP_TXFILTER);
+}
+
 /// A packet (`struct sk_buff`), owned.
 ///
 /// # Invariants
@@ -60,18 +80,29 @@ impl SkBuff {
         unsafe { self.0.as_ref().len }
     }
 
-    /// The packet as an Ethernet frame: the header is in memory that the CPU can read (`pskb_may_pull(ETH_HLEN)`).
+    /// The packet as an Ethernet frame: the header is where the CPU can read it (`pskb_may_pull_reason(ETH_HLEN)`).
     ///
-    /// `None` if the packet is shorter than a header, or memory is short. The packet is freed then.
+    /// None, and the packet is freed, if it is shorter than a header (`PKT_TOO_SMALL`) or memory is short (`NOMEM`).
     #[inline(always)]
     pub(crate) fn into_frame(mut self) -> Option<Frame> {
         // SAFETY: By the type invariant the packet is valid and not shared (`skb->users` is 1), which
-        // `pskb_expand_head()`, called by `pskb_may_pull()`, requires.
-        if !unsafe { bindings::netkit_rs_pskb_may_pull(self.as_ptr(), bindings::ETH_HLEN) } {
+        // `pskb_expand_head()` behind `pskb_may_pull_reason()` insists on.
+        let reason =
+            unsafe { bindings::netkit_rs_pskb_may_pull_reason(self.as_ptr(), bindings::ETH_HLEN) };
+        if reason != bindings::skb_drop_reason_SKB_NOT_DROPPED_YET {
+            self.free(DropReason(reason));
             return None;
         }
         // INVARIANT: The header was just made linear.
         Some(Frame(self))
+    }
+
+    /// Frees the packet, and says why (`kfree_skb_reason()`).
+    #[inline(always)]
+    pub(crate) fn free(self, reason: DropReason) {
+        // SAFETY: By the type invariant the packet is valid and owned, and it is given away: `kfree_skb_reason()` drops
+        // the owner's reference.
+        unsafe { bindings::netkit_rs_kfree_skb_reason(self.into_raw(), reason.0) };
     }
 }
 
@@ -123,11 +154,10 @@ impl Frame {
         unsafe { bindings::skb_scrub_packet(self.as_ptr(), false) };
     }
 
-    /// Prevents netfilter's egress hook from seeing the packet twice (`nf_skip_egress(true)`).
+    /// [`SkBuff::free()`].
     #[inline(always)]
-    pub(crate) fn skip_egress(&mut self) {
-        // SAFETY: By the type invariant the packet is valid and owned; `nf_skip_egress()` writes one of its bits.
-        unsafe { bindings::netkit_rs_nf_skip_egress(self.as_ptr(), true) };
+    pub(crate) fn free(self, reason: DropReason) {
+        self.0.free(reason);
     }
 
     /// `skb_clear_tstamp()`.
@@ -152,33 +182,21 @@ impl Frame {
         unsafe { (*self.fields()).__bindgen_anon_4.mark = mark };
     }
 
-    /// Makes the packet one that `dev` receives: the place of its header (`skb_reset_mac_header()`), its type, which
-    /// says whether it is for this host, for all, or for another host (`eth_skb_pkt_type()`), and `skb->dev`.
+    /// The packet is one of `dev` from now on: the place of its header (`skb_reset_mac_header()`), and `skb->dev`.
     ///
     /// The packet must not outlive the device, which holds as long as the read-side lock does.
     #[inline(always)]
-    pub(crate) fn enter(mut self, dev: &NetDevice, _read_side: &impl ReadSide) -> Arrival {
-        // SAFETY: The packet is valid; the header that `skb_reset_mac_header()` finds and `eth_skb_pkt_type()` reads is
-        // linear by the type invariant.
-        unsafe {
-            bindings::netkit_rs_skb_reset_mac_header(self.as_ptr());
-            bindings::netkit_rs_eth_skb_pkt_type(self.as_ptr(), dev.as_ptr());
-        }
-        // SAFETY: By the type invariant the packet is valid and owned. It is on no queue, so its union of `dev` and
-        // `dev_scratch` holds `dev`.
-        unsafe {
-            (*self.as_ptr())
-                .__bindgen_anon_1
-                .__bindgen_anon_1
-                .__bindgen_anon_1
-                .dev = dev.as_ptr()
-        };
+    pub(crate) fn at(mut self, dev: &NetDevice, _read_side: &impl ReadSide) -> Arrival {
+        // SAFETY: By the type invariant the packet is valid and owned; `skb_reset_mac_header()` writes where the header is.
+        unsafe { bindings::netkit_rs_skb_reset_mac_header(self.as_ptr()) };
         // INVARIANT: `mac_header` was just set to the header.
-        Arrival(self.0)
+        let mut this = Arrival(self.0);
+        this.set_dev(dev);
+        this
     }
 }
 
-/// A packet at the receiving device, with its Ethernet header not removed yet.
+/// A packet at a device, with its Ethernet header not removed yet.
 ///
 /// # Invariants
 ///
@@ -190,6 +208,43 @@ impl Arrival {
     #[inline(always)]
     pub(crate) fn as_ptr(&mut self) -> *mut bindings::sk_buff {
         self.0.as_ptr()
+    }
+
+    #[inline(always)]
+    fn set_dev(&mut self, dev: &NetDevice) {
+        // SAFETY: By the type invariant the packet is valid and owned. It is on no queue, so its union of `dev` and
+        // `dev_scratch` holds `dev`.
+        unsafe {
+            (*self.as_ptr())
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .dev = dev.as_ptr()
+        };
+    }
+
+    /// Makes the packet one that `dev` receives: its type, which says whether it is for this host, for all, or for another
+    /// host (`eth_skb_pkt_type()`), and `skb->dev`.
+    ///
+    /// The packet must not outlive the device, which holds as long as the read-side lock does.
+    #[inline(always)]
+    pub(crate) fn enter(&mut self, dev: &NetDevice, _read_side: &impl ReadSide) {
+        // SAFETY: The packet is valid; the header that `eth_skb_pkt_type()` reads is linear by the type invariant.
+        unsafe { bindings::netkit_rs_eth_skb_pkt_type(self.as_ptr(), dev.as_ptr()) };
+        self.set_dev(dev);
+    }
+
+    /// Whether netfilter's egress hook of the next device is skipped (`nf_skip_egress()`).
+    #[inline(always)]
+    pub(crate) fn skip_egress(&mut self, skip: bool) {
+        // SAFETY: By the type invariant the packet is valid and owned; `nf_skip_egress()` writes one of its bits.
+        unsafe { bindings::netkit_rs_nf_skip_egress(self.as_ptr(), skip) };
+    }
+
+    /// [`SkBuff::free()`].
+    #[inline(always)]
+    pub(crate) fn free(self, reason: DropReason) {
+        self.0.free(reason);
     }
 
     /// Removes the Ethernet header (`eth_skb_pull_mac()`, `skb_postpull_rcsum()`), and passes the packet to the stack

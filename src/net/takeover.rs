@@ -24,7 +24,7 @@
 
 use super::{
     builtin::BuiltIn,
-    device::{Device, NetDevice},
+    device::{Device, NetDevice, Xmit},
     identity,
     namespace_walk::AllDevices,
     ops::Driver,
@@ -128,6 +128,8 @@ pub(crate) struct Takeover<T> {
     /// Another livepatch is being loaded, or has replaced this livepatch.
     aside: Flag,
     incomplete: Flag,
+    /// Devices that had [`Xmit::Other`] when they were handed back, since this was in the log.
+    forgotten: Atomic<u32>,
     _driver: PhantomData<fn() -> T>,
 }
 
@@ -150,6 +152,7 @@ impl<T: StandIn> Takeover<T> {
             declined: Flag::new(),
             aside: Flag::new(),
             incomplete: Flag::new(),
+            forgotten: Atomic::new(0),
             _driver: PhantomData,
         }
     }
@@ -234,6 +237,10 @@ impl<T: StandIn> Takeover<T> {
             fsleep(PAUSE);
         };
         self.incomplete.set(!complete);
+        let forgotten = self.forgotten.xchg(0, Relaxed);
+        if forgotten != 0 {
+            pr_warn!("{forgotten} of the devices had options that the built-in driver does not have: they are forgotten\n");
+        }
         let (devices, held) = (total.exchanged, total.held.as_micros_ceil());
         match (complete, self.wanted()) {
             (true, _) if devices == 0 => {}
@@ -313,11 +320,11 @@ impl<T: StandIn> Takeover<T> {
 
     /// Whether `dev` is a device of one of the two drivers, and not of `side`.
     fn is_with_other(&self, dev: &NetDevice, side: Side) -> bool {
-        let other = match side {
-            Side::Module => T::netdev_ops(),
-            Side::BuiltIn => T::tables().netdev_ops(),
-        };
-        ptr::eq(dev.netdev_ops(), other)
+        let ops = dev.netdev_ops();
+        match side {
+            Side::Module => ptr::eq(ops, T::netdev_ops()),
+            Side::BuiltIn => T::tables().xmit(ops).is_some(),
+        }
     }
 
     /// Gives the device, which belongs to the other driver, to `side`.
@@ -325,10 +332,14 @@ impl<T: StandIn> Takeover<T> {
         let (netdev, ethtool, queue_mgmt) = match side {
             Side::Module => {
                 let ops = T::tables();
-                (ops.netdev_ops(), ops.ethtool_ops(), ops.queue_mgmt_ops())
+                let netdev = ops.netdev_ops(Xmit::Usual);
+                (netdev, ops.ethtool_ops(), ops.queue_mgmt_ops())
             }
             Side::BuiltIn => (T::netdev_ops(), T::ethtool_ops(), T::queue_mgmt_ops()),
         };
+        if T::tables().xmit(locked.device().netdev_ops()) == Some(Xmit::Other) {
+            self.forgotten.fetch_add(1, Relaxed);
+        }
         let dev = locked.device().as_ptr();
         // SAFETY: The device is valid by its type invariant, and of one of the two drivers, which both fit its private
         // area by the safety requirement of `BuiltIn`. RTNL and the instance lock exclude all callers that read a table

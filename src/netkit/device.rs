@@ -70,7 +70,13 @@ impl Driver for Netkit {
 
     #[inline(always)]
     fn start_xmit(skb: SkBuff, dev: &Device<Self>, bh: &BhDisabled) -> Transmit {
-        xmit(skb, dev, bh)
+        xmit::<false>(skb, dev, bh)
+    }
+
+    /// For [`DevSwitch::AfterProg`](super::uapi::DevSwitch::AfterProg).
+    #[inline(always)]
+    fn start_xmit_other(skb: SkBuff, dev: &Device<Self>, bh: &BhDisabled) -> Transmit {
+        xmit::<true>(skb, dev, bh)
     }
 
     /// `netkit_set_headroom()`: both devices get the larger of the two headrooms that were requested from them.

@@ -5,18 +5,18 @@
 #![forbid(unsafe_code)]
 
 use super::{
-    settings::{check_policy, End, Settings},
-    uapi::{Attr, Mode, Pairing},
+    settings::{check_policy, dev_switch, scrub, End, Settings},
+    uapi::{self, Attr, DevSwitch, Mode, Pairing},
     Netkit, //
 };
 use crate::{
     errno::{EADDRNOTAVAIL, EOPNOTSUPP},
     net::{
-        device::Device,
+        device::{Device, Xmit},
         ether::{is_valid_ether_addr, ETH_ALEN, ETH_MAX_MTU},
         extack::ExtAck,
         namespace::Net,
-        netlink::{total_size, IfName, Ifla, Message, PeerTable, Table},
+        netlink::{total_size, IfName, Ifla, Message, OtherAttr, PeerTable, Table},
         new_device::{NameAssign, NewDevice, Registered},
         rtnl::Rtnl,
         rtnl_link::{RealQueues, Request, RtnlLinkDriver},
@@ -54,11 +54,23 @@ const PRIV_FLAGS: PrivFlags = PrivFlags::LIVE_ADDR_CHANGE
     .union(PrivFlags::DISABLE_NETPOLL);
 
 /// The settings that cannot be changed after creation, and the text that explains the refusal.
-const FIXED: [(Attr, &CStr); 7] = [
+const FIXED: [(Attr, &CStr); 3] = [
     (
         Attr::Mode,
         c"netkit link operating mode cannot be changed after device creation",
     ),
+    (
+        Attr::PeerInfo,
+        c"netkit link peer info cannot be changed after device creation",
+    ),
+    (
+        Attr::Pairing,
+        c"netkit link pairing cannot be changed after device creation",
+    ),
+];
+
+/// The settings that a device without a peer does not have.
+const SCRUB: [(Attr, &CStr); 2] = [
     (
         Attr::Scrub,
         c"netkit link scrubbing cannot be changed after device creation",
@@ -66,22 +78,6 @@ const FIXED: [(Attr, &CStr); 7] = [
     (
         Attr::PeerScrub,
         c"netkit link peer scrubbing cannot be changed after device creation",
-    ),
-    (
-        Attr::PeerInfo,
-        c"netkit link peer info cannot be changed after device creation",
-    ),
-    (
-        Attr::Headroom,
-        c"netkit link headroom cannot be changed after device creation",
-    ),
-    (
-        Attr::Tailroom,
-        c"netkit link tailroom cannot be changed after device creation",
-    ),
-    (
-        Attr::Pairing,
-        c"netkit link pairing cannot be changed after device creation",
     ),
 ];
 
@@ -149,9 +145,13 @@ impl RtnlLinkDriver for Netkit {
         Ok(primary)
     }
 
-    /// `netkit_change_link()`.
+    /// `netkit_change_link()`, which changes policies only. Here scrubbing, headroom and tailroom can be changed, too.
+    ///
+    /// `EACCES` through the peer, for a setting that is fixed, and for scrubbing without a peer. `EINVAL` for a policy.
+    /// `EOPNOTSUPP` for the policies of a device without a peer. `ERANGE`, `EBUSY`: when packets change devices.
     fn changelink(
         dev: &Device<Self>,
+        attrs: &Table<'_, Ifla>,
         data: &Table<'_, Attr>,
         extack: &mut ExtAck,
         rtnl: &Rtnl,
@@ -168,6 +168,28 @@ impl RtnlLinkDriver for Netkit {
                 return Err(extack.attr_error(EACCES, &attr, text));
             }
         }
+        let peer = nk.peer.rtnl_dereference(rtnl);
+        // A device without a peer has no scrubbing to change. Refused before anything changes.
+        for (attrtype, text) in SCRUB {
+            match data.get(attrtype) {
+                Some(attr) if peer.is_none() => {
+                    return Err(extack.attr_error(EACCES, &attr, text));
+                }
+                _ => {}
+            }
+        }
+        let dev_switch = dev_switch(attrs, extack)?;
+        if dev_switch.is_some() {
+            if nk.is_single() {
+                return Err(EOPNOTSUPP);
+            }
+            if dev.xmit(rtnl).is_none() {
+                return Err(extack.error(
+                    EBUSY,
+                    c"the built-in driver serves this device, run netkit-rs load",
+                ));
+            }
+        }
         if let Some(attr) = data.get(Attr::Policy) {
             if nk.is_single() {
                 return Err(EOPNOTSUPP);
@@ -176,10 +198,27 @@ impl RtnlLinkDriver for Netkit {
                 .store(check_policy(&attr, extack)? as u32, Relaxed);
         }
         if let Some(attr) = data.get(Attr::PeerPolicy) {
-            let peer = nk.peer.rtnl_dereference(rtnl).ok_or(EOPNOTSUPP)?;
+            let peer = peer.ok_or(EOPNOTSUPP)?;
             peer.private()
                 .policy
                 .store(check_policy(&attr, extack)? as u32, Relaxed);
+        }
+        if let Some(attr) = data.get(Attr::Scrub) {
+            nk.scrub.store(scrub(&attr) as u32, Relaxed);
+        }
+        if let (Some(attr), Some(peer)) = (data.get(Attr::PeerScrub), peer) {
+            peer.private().scrub.store(scrub(&attr) as u32, Relaxed);
+        }
+        if let Some(dev_switch) = dev_switch {
+            dev.set_xmit(xmit_for(dev_switch), rtnl);
+        }
+        if let Some(attr) = data.get(Attr::Headroom) {
+            set_headroom(dev, peer, attr.u16());
+        }
+        if let Some(attr) = data.get(Attr::Tailroom) {
+            for end in [Some(dev), peer].into_iter().flatten() {
+                end.set_needed_tailroom(attr.u16());
+            }
         }
         Ok(())
     }
@@ -193,8 +232,8 @@ impl RtnlLinkDriver for Netkit {
 
     /// `netkit_get_size()`.
     fn info_size() -> usize {
-        // Two policies, two scrubs, mode, pairing; headroom and tailroom; primary.
-        6 * total_size(4) + 2 * total_size(2) + total_size(1)
+        // Two policies, two scrubs, mode, pairing, when packets change devices; headroom and tailroom; primary.
+        7 * total_size(4) + 2 * total_size(2) + total_size(1)
     }
 
     /// `netkit_fill_info()`.
@@ -209,6 +248,10 @@ impl RtnlLinkDriver for Netkit {
         message.put_u16(Attr::Headroom, dev.needed_headroom())?;
         message.put_u16(Attr::Tailroom, dev.needed_tailroom())?;
         message.put_u32(Attr::Pairing, nk.pair.load(Relaxed))?;
+        // The default is not shown: a dump reads as with the built-in driver.
+        if dev.xmit(rtnl) == Some(Xmit::Other) {
+            message.put_u32(OtherAttr(uapi::DEV_SWITCH), DevSwitch::AfterProg as u32)?;
+        }
         if let Some(peer) = nk.peer.rtnl_dereference(rtnl) {
             let peer = peer.private();
             message.put_u32(Attr::PeerPolicy, peer.policy.load(Relaxed))?;
@@ -223,6 +266,23 @@ impl RtnlLinkDriver for Netkit {
             .peer
             .rtnl_dereference(rtnl)
             .map_or(dev.net(), |peer| peer.net())
+    }
+}
+
+/// The xmit routine that does it.
+fn xmit_for(dev_switch: DevSwitch) -> Xmit {
+    match dev_switch {
+        DevSwitch::BeforeProg => Xmit::Usual,
+        DevSwitch::AfterProg => Xmit::Other,
+    }
+}
+
+/// Sets the headroom of both ends, in bytes, as `netkit_new_link()` does. What a device above has asked for before is
+/// forgotten.
+fn set_headroom(dev: &Device<Netkit>, peer: Option<&Device<Netkit>>, bytes: u16) {
+    for end in [Some(dev), peer].into_iter().flatten() {
+        end.private().headroom.store(bytes.into(), Relaxed);
+        end.set_needed_headroom(bytes);
     }
 }
 
@@ -280,6 +340,7 @@ fn new_primary<'a>(
             .map_or(NAME_PATTERN, |attr| attr.ifname()),
     );
     configure(&dev, settings, &settings.primary, true);
+    dev.set_xmit(xmit_for(settings.dev_switch));
     if settings.pairing == Pairing::Single {
         dev.announce_xsk();
     }

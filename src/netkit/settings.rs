@@ -10,6 +10,7 @@
 use super::uapi::{
     self,
     Action,
+    DevSwitch,
     Mode,
     Pairing,
     Scrub, //
@@ -37,6 +38,7 @@ pub(super) struct Settings<'a> {
     pub(super) primary: End,
     pub(super) peer: End,
     pub(super) peer_info: Option<PeerInfo<'a>>,
+    pub(super) dev_switch: DevSwitch,
     /// In bytes; 0 leaves the device's own.
     pub(super) headroom: u16,
     /// In bytes; 0 leaves the device's own.
@@ -59,11 +61,31 @@ pub(super) fn check_policy(attr: &Attr<'_>, extack: &mut ExtAck) -> Result<Actio
 }
 
 /// The netlink policy of the attribute allows only the values of the two variants.
-fn scrub(attr: &Attr<'_>) -> Scrub {
+pub(super) fn scrub(attr: &Attr<'_>) -> Scrub {
     if attr.u32() == Scrub::None as u32 {
         Scrub::None
     } else {
         Scrub::Default
+    }
+}
+
+/// When packets change devices, if the request says so. `ERANGE` for what a policy of the kernel would refuse.
+pub(super) fn dev_switch(
+    attrs: &Table<'_, Ifla>,
+    extack: &mut ExtAck,
+) -> Result<Option<DevSwitch>> {
+    const BEFORE: u32 = DevSwitch::BeforeProg as u32;
+    const AFTER: u32 = DevSwitch::AfterProg as u32;
+    let Some(attr) = attrs.info_data(uapi::DEV_SWITCH) else {
+        return Ok(None);
+    };
+    if attr.payload().len() < size_of::<u32>() {
+        return Err(extack.attr_error(ERANGE, &attr, c"Attribute failed policy validation"));
+    }
+    match attr.u32() {
+        BEFORE => Ok(Some(DevSwitch::BeforeProg)),
+        AFTER => Ok(Some(DevSwitch::AfterProg)),
+        _ => Err(extack.attr_error(ERANGE, &attr, c"integer out of range")),
     }
 }
 
@@ -80,6 +102,7 @@ impl<'a> Settings<'a> {
             primary: end(),
             peer: end(),
             peer_info: None,
+            dev_switch: DevSwitch::BeforeProg,
             headroom: 0,
             tailroom: 0,
             seen_scrub: false,
@@ -98,6 +121,12 @@ impl<'a> Settings<'a> {
             settings.read(&data, memory, extack)?;
         }
         settings.check(&request.attrs())?;
+        if let Some(value) = dev_switch(&request.attrs(), extack)? {
+            if settings.pairing == Pairing::Single {
+                return Err(EOPNOTSUPP);
+            }
+            settings.dev_switch = value;
+        }
         Ok(settings)
     }
 

@@ -34,6 +34,19 @@ impl AttrType for Attr {
     }
 }
 
+/// `IFLA_NETKIT_DEV_SWITCH`, which upstream works on: a u32 of [`DevSwitch`]. The kernel's policy does not know the type, and
+/// passes it over.
+pub(super) const DEV_SWITCH: u16 = 11;
+
+/// When a packet of the primary becomes one of the peer (`enum netkit_dev_switch`).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum DevSwitch {
+    /// Before the programs run: they see the peer as `skb->dev`.
+    BeforeProg = 0,
+    /// When the programs have let it pass: they see the primary.
+    AfterProg = 1,
+}
+
 /// Which packets a program sees: those that the primary sends, or those that the peer sends (`enum bpf_attach_type`).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum AttachType {

@@ -17,7 +17,7 @@ use crate::{
         device::Device,
         ops::Transmit,
         rcu::BhDisabled,
-        skb::{Frame, SkBuff}, //
+        skb::{DropReason, Frame, SkBuff}, //
     }, //
 };
 use kernel::sync::atomic::Relaxed;
@@ -29,9 +29,17 @@ struct Dropped;
 ///
 /// C takes `rcu_read_lock()` here. This is not needed: senders have bottom halves disabled, which is an RCU read-side
 /// critical section already.
+///
+/// With `SWITCH_AFTER` the packet changes devices after the programs have run ([`DevSwitch::AfterProg`]).
+///
+/// [`DevSwitch::AfterProg`]: super::uapi::DevSwitch::AfterProg
 #[inline(always)]
-pub(super) fn xmit(skb: SkBuff, dev: &Device<Netkit>, bh: &BhDisabled) -> Transmit {
-    match forward(skb, dev, bh) {
+pub(super) fn xmit<const SWITCH_AFTER: bool>(
+    skb: SkBuff,
+    dev: &Device<Netkit>,
+    bh: &BhDisabled,
+) -> Transmit {
+    match forward::<SWITCH_AFTER>(skb, dev, bh) {
         Ok(()) => Transmit::Success,
         Err(Dropped) => {
             dev.count_tx_dropped();
@@ -41,32 +49,51 @@ pub(super) fn xmit(skb: SkBuff, dev: &Device<Netkit>, bh: &BhDisabled) -> Transm
 }
 
 #[inline(always)]
-fn forward(skb: SkBuff, dev: &Device<Netkit>, bh: &BhDisabled) -> Result<(), Dropped> {
+fn forward<const SWITCH_AFTER: bool>(
+    skb: SkBuff,
+    dev: &Device<Netkit>,
+    bh: &BhDisabled,
+) -> Result<(), Dropped> {
     let nk = dev.private();
     let len = skb.len();
 
-    let peer = nk
-        .peer
-        .dereference(bh)
-        .filter(|peer| peer.is_up())
-        .ok_or(Dropped)?;
+    let peer = match nk.peer.dereference(bh) {
+        Some(peer) if peer.is_up() => peer,
+        Some(_) => {
+            skb.free(DropReason::DEV_READY);
+            return Err(Dropped);
+        }
+        None => {
+            skb.free(DropReason::NO_TX_TARGET);
+            return Err(Dropped);
+        }
+    };
     let mut frame = skb.into_frame().ok_or(Dropped)?;
     if !frame.orphan_frags() {
+        frame.free(DropReason::SKB_UCOPY_FAULT);
         return Err(Dropped);
     }
 
     prep_forward(&mut frame, dev, peer);
-    let mut frame = frame.enter(peer, bh);
+    let mut frame = frame.at(dev, bh);
+    if !SWITCH_AFTER {
+        frame.enter(peer, bh);
+    }
 
     let mut verdict = nk.policy.load(Relaxed) as i32;
+    let mut reason = DropReason::TAP_TXFILTER;
     // C sets up the context for every packet. Only programs use it, and the redirect that a program requests.
     if let Some(programs) = nk.active.programs(bh) {
+        reason = DropReason::TC_EGRESS;
+        frame.leave_ingress();
         let rest = with_net_context(bh, |context| {
             verdict = programs.run(&mut frame, verdict, Action::Next as i32, bh);
             if verdict != Action::Redirect as i32 {
                 return Some(frame);
             }
             dev.count_tx(len);
+            // netfilter's egress hook of this device has seen the packet.
+            frame.skip_egress(true);
             frame.redirect(context, bh);
             None
         });
@@ -78,8 +105,15 @@ fn forward(skb: SkBuff, dev: &Device<Netkit>, bh: &BhDisabled) -> Result<(), Dro
 
     // `Action::Drop`, and any other number that a program returns.
     if verdict != Action::Next as i32 && verdict != Action::Pass as i32 {
+        frame.free(reason);
         return Err(Dropped);
     }
+    if SWITCH_AFTER {
+        frame.enter(peer, bh);
+    }
+    // C leaves the mark of a redirect on the packet. Then the egress rules of the card behind do not see what the stack
+    // forwards there.
+    frame.skip_egress(false);
     if !frame.receive(bh) {
         return Err(Dropped);
     }
@@ -92,7 +126,6 @@ fn forward(skb: SkBuff, dev: &Device<Netkit>, bh: &BhDisabled) -> Result<(), Dro
 #[inline(always)]
 fn prep_forward(frame: &mut Frame, dev: &Device<Netkit>, peer: &Device<Netkit>) {
     frame.scrub();
-    frame.skip_egress();
     if dev.net().is(peer.net()) {
         return;
     }

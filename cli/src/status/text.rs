@@ -100,6 +100,13 @@ impl fmt::Display for Entry {
         if let Some(policy) = &netkit.peer_policy {
             write!(f, ", peer policy {policy}")?;
         }
+        if netkit.dev_switch != "before" {
+            write!(
+                f,
+                ", packets change devices {} the programs",
+                netkit.dev_switch
+            )?;
+        }
         if let Some(other) = self.peer {
             write!(f, ", other end {}", other.ifindex)?;
             if let Some(id) = other.netnsid {
