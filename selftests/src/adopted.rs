@@ -46,6 +46,18 @@ const UNSUITED: &[(&str, &str)] = &[
         "the command is refused before it gets to a device",
     ),
     ("symbols::", "there is no device in it"),
+    (
+        "dev_switch::shown",
+        "the built-in driver does not know the option",
+    ),
+    (
+        "dev_switch::out_of_range",
+        "the built-in driver does not know the option",
+    ),
+    (
+        "dev_switch::single",
+        "the built-in driver does not know the option",
+    ),
 ];
 
 /// What is run beside the whole suite: how a device works and what it shows.

@@ -52,6 +52,11 @@ pub const IFLA_TSO_MAX_SEGS: u16 = 60;
 pub const IFLA_GSO_IPV4_MAX_SIZE: u16 = 63;
 pub const IFLA_GRO_IPV4_MAX_SIZE: u16 = 64;
 
+/// `IFLA_NETKIT_DEV_SWITCH`, which only the Rust driver knows.
+pub const DEV_SWITCH: u16 = 11;
+/// What the Rust driver changes after creation, and the built-in driver refuses to change.
+pub const CHANGEABLE: [u16; 4] = [SCRUB, PEER_SCRUB, HEADROOM, TAILROOM];
+
 /// A pair to be created: what is not asked for is not sent.
 #[derive(Clone, Default)]
 pub struct Spec {

@@ -4,6 +4,8 @@
 //! rtnetlink's link messages above all; queue leases and what else the netdev family can be
 //! asked; ethtool's messages. Each starts from what a user would send, then is hit.
 
+use std::ops::Range;
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::any as anything;
@@ -117,10 +119,57 @@ impl Request {
         let len = (message.len() as u32).wrapping_add_signed(self.shape.lie);
         message[..4].copy_from_slice(&len.to_ne_bytes());
         message[4..6].copy_from_slice(&kind.to_ne_bytes());
-        message[6..8].copy_from_slice(&self.flags.to_ne_bytes());
+        let flags = match self.family {
+            Family::Route => keep_comparable(&mut message, self.flags),
+            Family::Netdev | Family::Ethtool => self.flags,
+        };
+        message[6..8].copy_from_slice(&flags.to_ne_bytes());
         message.resize(message.len().next_multiple_of(4), 0);
         message.repeat(self.shape.again + 1)
     }
+}
+
+/// Takes out of a message what the two drivers answer differently by design, so that they do not go different ways from
+/// there: a change of a setting that the built-in driver refuses to change becomes a creation, and the attribute that the
+/// built-in driver passes over becomes one that neither of them knows. Returns the flags for the message.
+fn keep_comparable(message: &mut [u8], flags: u16) -> u16 {
+    const IFINFOMSG: usize = 16;
+    const UNKNOWN: u16 = 14;
+    let mut flags = flags;
+    let all = NLMSG_HEADER + IFINFOMSG..message.len();
+    for (_, info) in attrs(message, all, libc::IFLA_LINKINFO) {
+        for (_, data) in attrs(message, info, IFLA_INFO_DATA) {
+            for kind in netkit::CHANGEABLE {
+                if !attrs(message, data.clone(), kind).is_empty() {
+                    flags |= (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
+                }
+            }
+            for (at, _) in attrs(message, data, netkit::DEV_SWITCH) {
+                message[at + 2..at + 4].copy_from_slice(&UNKNOWN.to_ne_bytes());
+            }
+        }
+    }
+    flags
+}
+
+/// The attributes of a type in a part of a message, as the kernel goes through them: where each is, and its payload.
+fn attrs(message: &[u8], part: Range<usize>, kind: u16) -> Vec<(usize, Range<usize>)> {
+    const HEADER: usize = 4;
+    const TYPE_MASK: u16 = 0x3fff;
+    let mut found = Vec::new();
+    let mut at = part.start;
+    while at + HEADER <= part.end {
+        let number = |at: usize| u16::from_ne_bytes([message[at], message[at + 1]]);
+        let len = usize::from(number(at));
+        if len < HEADER || at + len > part.end {
+            break;
+        }
+        if number(at + 2) & TYPE_MASK == kind {
+            found.push((at, at + HEADER..at + len));
+        }
+        at += len.next_multiple_of(4);
+    }
+    found
 }
 
 /// Any request.
@@ -200,7 +249,7 @@ fn shape() -> impl Strategy<Value = Shape> {
     prop_oneof![16 => whole, 1 => cut, 1 => tail, 1 => lie, 1 => again]
 }
 
-fn blob(size: std::ops::Range<usize>) -> impl Strategy<Value = Blob> {
+fn blob(size: Range<usize>) -> impl Strategy<Value = Blob> {
     vec(anything::<u8>(), size).prop_map(Blob)
 }
 

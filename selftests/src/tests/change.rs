@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Changing a pair that exists: policies through the primary, nothing else.
+//! Changing a pair that exists, through the primary: policies, and with the Rust driver more.
 
+use anyhow::anyhow;
 use anyhow::Result;
 use nix::errno::Errno;
 
 use crate::check;
 use crate::ctx::Ctx;
+use crate::module;
 use crate::netkit;
 use crate::netkit::Pair;
 use crate::netkit::Spec;
@@ -22,6 +24,8 @@ tests![
     peer_may_not,
     fixed_attributes,
     first_fixed_attribute_is_named,
+    changed_by_the_rust_driver_alone,
+    scrubbing_of_a_single_device,
     bad_policy_changes_nothing,
     bad_peer_policy_after_good_policy,
     other_kind,
@@ -76,42 +80,117 @@ fn peer_may_not(t: &Ctx) -> Result<()> {
 
 fn fixed_attributes(t: &Ctx) -> Result<()> {
     let pair = Spec::l3().create(&t.host, &t.host)?;
-    let fixed: [(u16, &str, usize); 6] = [
-        (netkit::MODE, "operating mode", 4),
-        (netkit::SCRUB, "scrubbing", 4),
-        (netkit::PEER_SCRUB, "peer scrubbing", 4),
-        (netkit::HEADROOM, "headroom", 2),
-        (netkit::TAILROOM, "tailroom", 2),
-        (netkit::PAIRING, "pairing", 4),
+    let fixed: [(u16, &str, &[u8]); 3] = [
+        (netkit::MODE, "operating mode", &[0; 4]),
+        (netkit::PEER_INFO, "peer info", &[0; 16]),
+        (netkit::PAIRING, "pairing", &[0; 4]),
     ];
-    for (attr, name, len) in fixed {
+    for (attr, name, value) in fixed {
         // Also with the value that it has.
-        let answer = change(t, pair.primary, |data| data.put(attr, &[0; 4][..len]));
-        let text = format!("netkit link {name} cannot be changed after device creation");
+        let answer = change(t, pair.primary, |data| data.put(attr, value));
         t.same(name, format!("{answer:?}"));
-        check::refused(name, answer, Errno::EACCES, Some(&text), Some(attr))?;
+        check::refused(
+            name,
+            answer,
+            Errno::EACCES,
+            Some(&fixed_text(name)),
+            Some(attr),
+        )?;
     }
-    let answer = change(t, pair.primary, |data| {
-        data.put(netkit::PEER_INFO, &[0; 16])
-    });
-    let text = "netkit link peer info cannot be changed after device creation";
-    let at = Some(netkit::PEER_INFO);
-    check::refused("peer info", answer, Errno::EACCES, Some(text), at)
+    Ok(())
 }
 
-/// Several changes in one request: the driver applies them in its own order, not in that of the request.
+fn fixed_text(name: &str) -> String {
+    format!("netkit link {name} cannot be changed after device creation")
+}
+
+/// Several at once: the order is the driver's, not the request's.
 fn first_fixed_attribute_is_named(t: &Ctx) -> Result<()> {
     let pair = Spec::l3().create(&t.host, &t.host)?;
     let answer = change(t, pair.primary, |data| {
         data.u32(netkit::POLICY, 2)
             .u32(netkit::PAIRING, 0)
-            .u16(netkit::HEADROOM, 0)
-            .u32(netkit::SCRUB, 0)
+            .u32(netkit::MODE, 0)
     });
-    let text = "netkit link scrubbing cannot be changed after device creation";
-    let at = Some(netkit::SCRUB);
-    check::refused("several", answer, Errno::EACCES, Some(text), at)?;
+    let text = fixed_text("operating mode");
+    let at = Some(netkit::MODE);
+    check::refused("several", answer, Errno::EACCES, Some(&text), at)?;
     check::equal("policies", policies(t, pair)?, (Some(0), Some(0)))
+}
+
+/// What the Rust driver can change, and the built-in driver cannot: each with the value that it is given, and how the
+/// primary shows it.
+fn changed_by_the_rust_driver_alone(t: &Ctx) -> Result<()> {
+    let pair = Spec::l3().create(&t.host, &t.host)?;
+    let changes: [(u16, &str, &[u8]); 4] = [
+        (
+            netkit::SCRUB,
+            "scrubbing",
+            &netkit::SCRUB_NONE.to_ne_bytes(),
+        ),
+        (
+            netkit::PEER_SCRUB,
+            "peer scrubbing",
+            &netkit::SCRUB_NONE.to_ne_bytes(),
+        ),
+        (netkit::HEADROOM, "headroom", &300u16.to_ne_bytes()),
+        (netkit::TAILROOM, "tailroom", &24u16.to_ne_bytes()),
+    ];
+    for (attr, name, value) in changes {
+        let before = shown(t, pair.primary, attr)?;
+        let answer = change(t, pair.primary, |data| data.put(attr, value));
+        if module::is_loaded() {
+            answer?;
+            check::equal(name, shown(t, pair.primary, attr)?.as_slice(), value)?;
+        } else {
+            check::refused(
+                name,
+                answer,
+                Errno::EACCES,
+                Some(&fixed_text(name)),
+                Some(attr),
+            )?;
+            check::equal(name, shown(t, pair.primary, attr)?, before)?;
+        }
+        let text = "netkit link settings can be changed only through the primary device";
+        let answer = change(t, pair.peer, |data| data.put(attr, value));
+        check::refused("through the peer", answer, Errno::EACCES, Some(text), None)?;
+    }
+    // Both ends have the room.
+    if module::is_loaded() {
+        let peer = (
+            shown(t, pair.peer, netkit::HEADROOM)?,
+            shown(t, pair.peer, netkit::TAILROOM)?,
+        );
+        let expected = (300u16.to_ne_bytes().to_vec(), 24u16.to_ne_bytes().to_vec());
+        check::equal("the peer's room", peer, expected)?;
+    }
+    Ok(())
+}
+
+/// The bytes of an attribute as a device shows it.
+fn shown(t: &Ctx, index: u32, kind: u16) -> Result<Vec<u8>> {
+    let data = t.host.link_by_index(index)?.data();
+    let attr = attr::find(&data, kind).ok_or_else(|| anyhow!("attribute {kind} is not shown"))?;
+    Ok(attr.payload.clone())
+}
+
+/// Refused together: a device without a peer has no scrubbing, and nothing of the request is done.
+fn scrubbing_of_a_single_device(t: &Ctx) -> Result<()> {
+    let index = Spec::l3().create_single("single", &t.host)?;
+    for attr in [netkit::SCRUB, netkit::PEER_SCRUB] {
+        let answer = change(t, index, |data| {
+            data.u32(attr, netkit::SCRUB_NONE).u16(netkit::HEADROOM, 99)
+        });
+        t.same(&format!("attribute {attr}"), format!("{answer:?}"));
+        check::equal(
+            "errno",
+            answer.err().map(|refusal| refusal.errno),
+            Some(Errno::EACCES),
+        )?;
+        check::equal("headroom", shown(t, index, netkit::HEADROOM)?, vec![0, 0])?;
+    }
+    Ok(())
 }
 
 fn bad_policy_changes_nothing(t: &Ctx) -> Result<()> {

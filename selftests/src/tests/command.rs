@@ -98,7 +98,7 @@ fn status_lists_devices(t: &Ctx) -> Result<()> {
     let blue = &devices[0];
     let expected = json!({
         "ifindex": pair.primary, "name": "blue", "role": "primary", "pairing": "pair", "mode": "l2",
-        "policy": "blackhole", "peer_policy": "forward", "peer": { "ifindex": pair.peer, "netnsid": 0 },
+        "policy": "blackhole", "peer_policy": "forward", "dev_switch": "before", "peer": { "ifindex": pair.peer, "netnsid": 0 },
         "programs": {
             "primary": { "revision": 1, "programs": [] },
             "peer": { "revision": 1, "programs": [] },

@@ -149,7 +149,7 @@ fn packet(len: usize) -> Vec<u8> {
 }
 
 /// tun0, whose packets are redirected to nk0, or mirrored: then the original continues.
-fn tun_before(duo: &Duo, action: &str) -> Result<Tun> {
+pub fn tun_before(duo: &Duo, action: &str) -> Result<Tun> {
     let tun = Tun::open()?;
     duo.host.up(duo.host.link("tun0")?.index)?;
     tc("qdisc add dev tun0 clsact")?;

@@ -80,6 +80,9 @@ mod command_module;
 mod command_refused;
 mod create;
 mod delete;
+mod dev_switch;
+mod drops;
+mod egress;
 mod forward;
 mod invalid;
 mod lease;
@@ -124,6 +127,9 @@ pub fn all() -> Vec<Test> {
         forward::tests(),
         carrier::tests(),
         verdict::tests(),
+        drops::tests(),
+        egress::tests(),
+        dev_switch::tests(),
         scrub::tests(),
         packet::tests(),
         lengths::tests(),

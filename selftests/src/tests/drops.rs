@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Why a packet is dropped, as the tracepoint `skb:kfree_skb` shows it to dropwatch, perf and pwru.
+//!
+//! The built-in driver gives no reason. The Rust driver gives the core's reason that fits. Both are
+//! asserted, so that a change of the built-in driver is noticed.
+
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process;
+
+use anyhow::anyhow;
+use anyhow::Context;
+use anyhow::Result;
+use nix::errno::Errno;
+use nix::mount::mount;
+use nix::mount::MsFlags;
+
+use crate::bpf::mprog;
+use crate::bpf::mprog::Place;
+use crate::bpf::prog::Prog;
+use crate::bpf::PRIMARY;
+use crate::check;
+use crate::ctx::Ctx;
+use crate::ctx::Duo;
+use crate::ctx::POD4;
+use crate::module;
+use crate::netkit::Spec;
+use crate::netkit::DROP;
+use crate::traffic;
+
+use super::lengths;
+
+tests![
+    by_program,
+    unknown_verdict,
+    by_policy,
+    without_peer,
+    too_short,
+];
+
+/// What the built-in driver says of each drop.
+const NO_REASON: &str = "NOT_SPECIFIED";
+
+/// A trace of its own of the tracepoint `skb:kfree_skb`, removed when it goes.
+struct Drops(PathBuf);
+
+impl Drops {
+    fn new() -> Result<Self> {
+        const TRACEFS: &str = "/sys/kernel/tracing";
+        if !Path::new(TRACEFS).join("events").exists() {
+            let none: Option<&str> = None;
+            mount(
+                Some("tracefs"),
+                TRACEFS,
+                Some("tracefs"),
+                MsFlags::empty(),
+                none,
+            )
+            .context("mounting tracefs")?;
+        }
+        let folder = Path::new(TRACEFS).join(format!("instances/netkit-{}", process::id()));
+        fs::create_dir(&folder).context("a trace instance")?;
+        let drops = Self(folder);
+        drops.write("events/skb/kfree_skb/enable", "1")?;
+        Ok(drops)
+    }
+
+    fn write(&self, file: &str, text: &str) -> Result<()> {
+        fs::write(self.0.join(file), text).with_context(|| format!("writing {file}"))
+    }
+
+    /// The reasons of the packets that a netkit driver has freed, each once, in the order of their first drop.
+    fn reasons(&self) -> Result<Vec<String>> {
+        let trace = fs::read_to_string(self.0.join("trace"))?;
+        let mut reasons = Vec::new();
+        for line in trace.lines() {
+            // As in: kfree_skb: skbaddr=… rx_sk=… protocol=2048 location=netkit_xmit+0x1c4/0x3e0 reason: NOT_SPECIFIED
+            let Some(location) = word_after(line, "location=") else {
+                continue;
+            };
+            let reason =
+                word_after(line, "reason: ").ok_or_else(|| anyhow!("no reason: {line}"))?;
+            if location.starts_with("netkit_") && !reasons.iter().any(|known| known == reason) {
+                reasons.push(reason.to_owned());
+            }
+        }
+        Ok(reasons)
+    }
+}
+
+impl Drop for Drops {
+    fn drop(&mut self) {
+        // What fails here is told by the next test, which cannot make its instance.
+        let _disabled = self.write("events/skb/kfree_skb/enable", "0");
+        let _removed = fs::remove_dir(&self.0);
+    }
+}
+
+fn word_after<'a>(line: &'a str, what: &str) -> Option<&'a str> {
+    line.split_once(what)?.1.split_whitespace().next()
+}
+
+/// The one reason that was given is this one on the Rust driver.
+fn reason_is(drops: &Drops, reason: &str) -> Result<()> {
+    let expected = if module::is_loaded() {
+        reason
+    } else {
+        NO_REASON
+    };
+    check::equal("reasons", drops.reasons()?, vec![expected])
+}
+
+/// A pair whose host sends one datagram, which does not arrive.
+fn dropped(t: &Ctx, duo: &Duo, reason: &str) -> Result<()> {
+    let drops = Drops::new()?;
+    let came = traffic::udp_arrives(&duo.host, &duo.pod, POD4.into(), false)?;
+    check::equal("arrived", came, false)?;
+    reason_is(&drops, reason)?;
+    t.host.del_link(duo.pair.primary)?;
+    Ok(())
+}
+
+fn with_verdict(t: &Ctx, verdict: i32) -> Result<()> {
+    let duo = t.duo(Spec::l3())?;
+    let prog = Prog::returning(verdict)?;
+    mprog::attach(&prog, duo.pair.primary, PRIMARY, Place::default())?;
+    dropped(t, &duo, "TC_EGRESS")
+}
+
+fn by_program(t: &Ctx) -> Result<()> {
+    with_verdict(t, DROP)
+}
+
+fn unknown_verdict(t: &Ctx) -> Result<()> {
+    with_verdict(t, 100)
+}
+
+fn by_policy(t: &Ctx) -> Result<()> {
+    let duo = t.duo(Spec::l3().policy(DROP))?;
+    dropped(t, &duo, "TAP_TXFILTER")
+}
+
+/// A single device has nobody to send to.
+fn without_peer(t: &Ctx) -> Result<()> {
+    let single = Spec::l2().create_single("single", &t.host)?;
+    t.host.up(single)?;
+    let drops = Drops::new()?;
+    // The sender of a frame is told of the drop on either driver.
+    check::errno(
+        "sending",
+        traffic::send_frame(&t.host, single, &[0xff; 60]),
+        Errno::ENOBUFS,
+    )?;
+    reason_is(&drops, "NO_TX_TARGET")?;
+    t.host.del_link(single)?;
+    Ok(())
+}
+
+/// tc hands a tun device's packets to the primary as they are.
+fn too_short(t: &Ctx) -> Result<()> {
+    let duo = t.duo(Spec::l2())?;
+    let mut tun = lengths::tun_before(&duo, "redirect")?;
+    let drops = Drops::new()?;
+    tun.write(libc::ETH_P_IP as u16, &[0x45; 13])?;
+    check::soon("a drop", || Ok(!drops.reasons()?.is_empty()))?;
+    reason_is(&drops, "PKT_TOO_SMALL")?;
+    t.host.del_link(duo.pair.primary)?;
+    Ok(())
+}
