@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The compiled programs of `bpf/`: probes that look at packets, and redirects.
 
+use std::iter;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
@@ -166,7 +167,7 @@ impl Redirect {
     /// Sends IPv4 packets for `to` to a device; `dmac` is written into them first.
     pub fn load(way: Way, ifindex: u32, to: Ipv4Addr, dmac: Option<&[u8]>) -> Result<Self> {
         let bytes = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/redirect.o"));
-        let mut object = load(bytes, ["redirect".to_owned()].into_iter())?;
+        let mut object = load(bytes, iter::once("redirect".to_owned()))?;
         let mut target = Target {
             way: way as u32,
             ifindex,
@@ -201,7 +202,8 @@ impl Redirect {
     }
 }
 
-fn load(bytes: &[u8], programs: impl Iterator<Item = String>) -> Result<Ebpf> {
+/// Loads an object and these programs of it.
+pub(super) fn load(bytes: &[u8], programs: impl Iterator<Item = String>) -> Result<Ebpf> {
     // No program here needs the kernel's types, and reading them takes a second under emulation.
     let mut object = EbpfLoader::new().btf(None).load(bytes)?;
     for name in programs {
@@ -213,7 +215,7 @@ fn load(bytes: &[u8], programs: impl Iterator<Item = String>) -> Result<Ebpf> {
     Ok(object)
 }
 
-fn program<'a>(object: &'a Ebpf, name: &str) -> Result<&'a SchedClassifier> {
+pub(super) fn program<'a>(object: &'a Ebpf, name: &str) -> Result<&'a SchedClassifier> {
     let program = object.program(name);
     let program = program.ok_or_else(|| anyhow!("no program {name}"))?;
     Ok(program.try_into()?)

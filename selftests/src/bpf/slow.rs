@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The program of `bpf/slow.c`: a run of it takes as long as it is told.
 
+use std::iter;
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -9,9 +10,9 @@ use anyhow::Context;
 use anyhow::Result;
 use aya::include_bytes_aligned;
 use aya::maps::Array;
-use aya::programs::SchedClassifier;
 use aya::Ebpf;
-use aya::EbpfLoader;
+
+use super::probe;
 
 /// `struct runs` of bpf/slow.c.
 #[repr(C)]
@@ -31,10 +32,7 @@ impl Slow {
     /// A program of which each run takes `time`.
     pub fn load(time: Duration) -> Result<Self> {
         let bytes = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/slow.o"));
-        let mut object = EbpfLoader::new().btf(None).load(bytes)?;
-        let program = object.program_mut("slow").context("no program")?;
-        let program: &mut SchedClassifier = program.try_into()?;
-        program.load().context("loading slow")?;
+        let mut object = probe::load(bytes, iter::once("slow".to_owned()))?;
         let runs = Runs {
             nanoseconds: time.as_nanos() as u64,
             ..Runs::default()
@@ -50,8 +48,6 @@ impl Slow {
     }
 
     pub fn fd(&self) -> Result<BorrowedFd<'_>> {
-        let program = self.0.program("slow").context("no program")?;
-        let program: &SchedClassifier = program.try_into()?;
-        Ok(program.fd()?.as_fd())
+        Ok(probe::program(&self.0, "slow")?.fd()?.as_fd())
     }
 }

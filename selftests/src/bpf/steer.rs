@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The program of `bpf/steer.c`: it does with every packet what its map says.
 
+use std::iter;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;
 
 use anyhow::anyhow;
-use anyhow::Context;
 use anyhow::Result;
 use aya::include_bytes_aligned;
 use aya::maps::Array;
-use aya::programs::SchedClassifier;
 use aya::Ebpf;
-use aya::EbpfLoader;
 
 use super::check;
+use super::probe;
 use super::Answer;
 
 /// What to do (`enum way`), and where to send it.
@@ -48,11 +47,7 @@ pub struct Steer(Ebpf);
 impl Steer {
     pub fn load() -> Result<Self> {
         let bytes = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/steer.o"));
-        let mut object = EbpfLoader::new().btf(None).load(bytes)?;
-        let program = object.program_mut("steer").context("no program")?;
-        let program: &mut SchedClassifier = program.try_into()?;
-        program.load().context("loading steer")?;
-        Ok(Self(object))
+        Ok(Self(probe::load(bytes, iter::once("steer".to_owned()))?))
     }
 
     /// From the next packet on; counts from 0 again.
@@ -89,9 +84,7 @@ impl Steer {
     }
 
     pub fn fd(&self) -> Result<BorrowedFd<'_>> {
-        let program = self.0.program("steer").context("no program")?;
-        let program: &SchedClassifier = program.try_into()?;
-        Ok(program.fd()?.as_fd())
+        Ok(probe::program(&self.0, "steer")?.fd()?.as_fd())
     }
 
     /// Runs the program on one packet (BPF_PROG_TEST_RUN), and returns its return value.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The program of `bpf/sum.c`: it shows the checksum that came with a packet.
 
+use std::iter;
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
 
@@ -8,9 +9,9 @@ use anyhow::Context;
 use anyhow::Result;
 use aya::include_bytes_aligned;
 use aya::maps::Array;
-use aya::programs::SchedClassifier;
 use aya::Ebpf;
-use aya::EbpfLoader;
+
+use super::probe;
 
 /// `struct sum` of bpf/sum.c.
 #[repr(C)]
@@ -28,11 +29,7 @@ pub struct Sum(Ebpf);
 impl Sum {
     pub fn load() -> Result<Self> {
         let bytes = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sum.o"));
-        let mut object = EbpfLoader::new().btf(None).load(bytes)?;
-        let program = object.program_mut("sum").context("no program")?;
-        let program: &mut SchedClassifier = program.try_into()?;
-        program.load().context("loading sum")?;
-        Ok(Self(object))
+        Ok(Self(probe::load(bytes, iter::once("sum".to_owned()))?))
     }
 
     pub fn seen(&self) -> Result<Seen> {
@@ -41,8 +38,6 @@ impl Sum {
     }
 
     pub fn fd(&self) -> Result<BorrowedFd<'_>> {
-        let program = self.0.program("sum").context("no program")?;
-        let program: &SchedClassifier = program.try_into()?;
-        Ok(program.fd()?.as_fd())
+        Ok(probe::program(&self.0, "sum")?.fd()?.as_fd())
     }
 }

@@ -115,6 +115,18 @@ impl Netlink {
         Ok(self.link(name)?.index)
     }
 
+    /// Creates a pair of veth devices with these names.
+    pub fn add_veth(&self, name: &str, peer_name: &str) -> Answer<()> {
+        const VETH_INFO_PEER: u16 = 1;
+        let mut peer = Attrs::new();
+        peer.str(libc::IFLA_IFNAME, peer_name);
+        let mut data = Attrs::new();
+        data.nest(VETH_INFO_PEER, &ifinfomsg(0, 0, 0), &peer);
+        let mut attrs = linkinfo("veth", Some(&data));
+        attrs.str(libc::IFLA_IFNAME, name);
+        self.new_link(&ifinfomsg(0, 0, 0), &attrs)
+    }
+
     /// Changes attributes of a device that exists.
     pub fn set_link(&self, index: u32, attrs: &Attrs) -> Answer<()> {
         let payload = [ifinfomsg(index, 0, 0).as_slice(), attrs.bytes()].concat();

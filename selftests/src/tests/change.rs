@@ -89,15 +89,14 @@ fn fixed_attributes(t: &Ctx) -> Result<()> {
         // Also with the value that it has.
         let answer = change(t, pair.primary, |data| data.put(attr, value));
         t.same(name, format!("{answer:?}"));
-        check::refused(
-            name,
-            answer,
-            Errno::EACCES,
-            Some(&fixed_text(name)),
-            Some(attr),
-        )?;
+        refused_as_fixed(name, answer, attr)?;
     }
     Ok(())
+}
+
+fn refused_as_fixed(name: &str, answer: Answer<()>, attr: u16) -> Result<()> {
+    let text = fixed_text(name);
+    check::refused(name, answer, Errno::EACCES, Some(&text), Some(attr))
 }
 
 fn fixed_text(name: &str) -> String {
@@ -143,13 +142,7 @@ fn changed_by_the_rust_driver_alone(t: &Ctx) -> Result<()> {
             answer?;
             check::equal(name, shown(t, pair.primary, attr)?.as_slice(), value)?;
         } else {
-            check::refused(
-                name,
-                answer,
-                Errno::EACCES,
-                Some(&fixed_text(name)),
-                Some(attr),
-            )?;
+            refused_as_fixed(name, answer, attr)?;
             check::equal(name, shown(t, pair.primary, attr)?, before)?;
         }
         let text = "netkit link settings can be changed only through the primary device";

@@ -18,9 +18,6 @@ use crate::inject::tc;
 use crate::module;
 use crate::netkit::Spec;
 use crate::netns::Ns;
-use crate::nl::attr::Attrs;
-use crate::nl::link::ifinfomsg;
-use crate::nl::link::linkinfo;
 use crate::nl::nft;
 use crate::traffic;
 
@@ -51,18 +48,11 @@ struct Pair {
 
 impl Pair {
     fn new(t: &Ctx, host: &Ns, kind: Kind, name: &str) -> Result<Self> {
-        const VETH_INFO_PEER: u16 = 1;
         let ns = t.ns()?;
         if kind == Kind::Netkit {
             Spec::l2().create_as(name, "eth0", host, &ns)?;
         } else {
-            let mut peer = Attrs::new();
-            peer.str(libc::IFLA_IFNAME, "eth0");
-            let mut data = Attrs::new();
-            data.nest(VETH_INFO_PEER, &ifinfomsg(0, 0, 0), &peer);
-            let mut attrs = linkinfo("veth", Some(&data));
-            attrs.str(libc::IFLA_IFNAME, name);
-            host.new_link(&ifinfomsg(0, 0, 0), &attrs)?;
+            host.add_veth(name, "eth0")?;
             host.move_to(host.link("eth0")?.index, &ns)?;
         }
         let (near, far) = (host.link(name)?.index, ns.link("eth0")?.index);

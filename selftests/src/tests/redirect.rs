@@ -30,11 +30,11 @@ use crate::module;
 use crate::netkit::Pair;
 use crate::netkit::Spec;
 use crate::netns::Ns;
-use crate::nl::attr::Attrs;
-use crate::nl::link::ifinfomsg;
-use crate::nl::link::linkinfo;
 use crate::nl::nft;
 use crate::traffic;
+
+use super::xdp::BPF_XDP;
+use super::xdp::XDP_FLAGS_SKB_MODE;
 
 tests![
     peer_into_the_pod_and_neigh_out_l3,
@@ -71,15 +71,8 @@ struct Node {
 }
 
 fn node(t: &Ctx, spec: Spec) -> Result<Node> {
-    const VETH_INFO_PEER: u16 = 1;
     let (world, pod) = (t.ns()?, t.ns()?);
-    let mut peer = Attrs::new();
-    peer.str(libc::IFLA_IFNAME, "eth0");
-    let mut data = Attrs::new();
-    data.nest(VETH_INFO_PEER, &ifinfomsg(0, 0, 0), &peer);
-    let mut attrs = linkinfo("veth", Some(&data));
-    attrs.str(libc::IFLA_IFNAME, "phys");
-    t.host.new_link(&ifinfomsg(0, 0, 0), &attrs)?;
+    t.host.add_veth("phys", "eth0")?;
     t.host.move_to(t.host.link("eth0")?.index, &world)?;
     let phys = t.host.link("phys")?.index;
     let eth0 = world.link("eth0")?.index;
@@ -376,8 +369,6 @@ fn packets() -> Result<i64> {
 /// A packet that tcx has redirected into the pod, that generic XDP of the pod sends back, and that a program of the pair
 /// redirects into another pod: there is no way to do that. The built-in driver neither sends nor frees it.
 fn peer_after_generic_xdp(t: &Ctx) -> Result<()> {
-    const BPF_XDP: u32 = 37;
-    const XDP_FLAGS_SKB_MODE: u32 = 2;
     const XDP_TX: i32 = 3;
     const SENT: u64 = 1000;
     let node = node(t, Spec::l3())?;

@@ -21,8 +21,8 @@ tests![
     unsaid_mode
 ];
 
-const BPF_XDP: u32 = 37;
-const XDP_FLAGS_SKB_MODE: u32 = 2;
+pub const BPF_XDP: u32 = 37;
+pub const XDP_FLAGS_SKB_MODE: u32 = 2;
 const XDP_FLAGS_DRV_MODE: u32 = 4;
 const XDP_DROP: i32 = 1;
 
