@@ -62,7 +62,7 @@ esac
 
 # The Debian packages of the toolchain, one a line: all of them, or those that build modules.
 toolchain_packages() { grep -v '^#' "$checkout/scripts/packages" | tr -s ' ' '\n'; }
-module_packages() { sed -n '/^# kernel/,/^# the programs/{/^#/!p}' "$checkout/scripts/packages" | tr -s ' ' '\n'; }
+module_packages() { sed -n '/^# the programs/q;/^#/!p' "$checkout/scripts/packages" | tr -s ' ' '\n'; }
 
 # `root` is where programs are built and what the VM runs on, `build_root` where the module is built: the same, but for the
 # kernels of another suite.

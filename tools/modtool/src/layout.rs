@@ -36,11 +36,7 @@ struct Wanted {
 pub fn run(btf: &Path, list: &Path, build_id: &str, out: &Path) -> Result<()> {
     let wanted =
         parse_list(&fs::read_to_string(list).with_context(|| list.display().to_string())?)?;
-    let bytes = fs::read(btf).with_context(|| btf.display().to_string())?;
-    let mut text = render(
-        &parse_btf(&bytes).with_context(|| btf.display().to_string())?,
-        &wanted,
-    )?;
+    let mut text = render(&BtfFile::read(btf)?.btf, &wanted)?;
     let id = parse_build_id(build_id)?;
     writeln!(text, "pub const BUILD_ID: [u8; {}] = {id:?};", id.len())?;
     fs::write(out, text).with_context(|| out.display().to_string())
@@ -83,15 +79,40 @@ fn parse_build_id(digits: &str) -> Result<[u8; 20]> {
         .ok_or_else(|| anyhow!("not a build ID of 20 bytes: {digits:?}"))
 }
 
-fn parse_btf(bytes: &[u8]) -> Result<Btf> {
-    if !bytes.starts_with(b"\x7fELF") {
-        return Btf::from_bytes(bytes).context("raw BTF");
+/// BTF that stands on its own: the kernel's.
+pub struct BtfFile {
+    pub btf: Btf,
+    raw: Vec<u8>,
+}
+
+impl BtfFile {
+    /// `path` is an ELF file with a section .BTF, or raw BTF.
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = fs::read(path).with_context(|| path.display().to_string())?;
+        Self::parse(bytes).with_context(|| path.display().to_string())
     }
-    let elf = object::File::parse(bytes)?;
-    let section = elf.section_by_name(".BTF").ok_or_else(|| {
-        anyhow!("no .BTF section: the kernel was built without CONFIG_DEBUG_INFO_BTF")
-    })?;
-    Btf::from_bytes(section.data()?).context(".BTF section")
+
+    fn parse(bytes: Vec<u8>) -> Result<Self> {
+        if !bytes.starts_with(b"\x7fELF") {
+            return Self::from_raw(bytes).context("raw BTF");
+        }
+        let elf = object::File::parse(&*bytes)?;
+        let section = elf.section_by_name(".BTF").ok_or_else(|| {
+            anyhow!("no .BTF section: the kernel was built without CONFIG_DEBUG_INFO_BTF")
+        })?;
+        Self::from_raw(section.data()?.to_vec()).context(".BTF section")
+    }
+
+    pub fn from_raw(raw: Vec<u8>) -> Result<Self> {
+        let btf = Btf::from_bytes(&raw)?;
+        Ok(Self { btf, raw })
+    }
+
+    /// The length of its strings, `struct btf_header::str_len`.
+    pub fn strings_len(&self) -> Result<u32> {
+        let field = self.raw.get(20..24).context("a BTF header cut short")?;
+        Ok(u32::from_le_bytes(field.try_into()?))
+    }
 }
 
 fn render(btf: &Btf, wanted: &[Wanted]) -> Result<String> {

@@ -3,10 +3,11 @@
 //! The build steps of the module that Kbuild does not have.
 //!
 //! `layout` turns the BTF of the target kernel into constants, with which the module compares its mirrored structs.
-//! `names` finds the functions that get stable names. `post-link` turns the module's references to unexported symbols
-//! into livepatch relocations. It refuses a module that livepatch could not remove safely, or that has sections which
+//! `names` finds the functions that get stable names and can be traced. `post-link` turns the module's references to unexported symbols
+//! into livepatch relocations, and writes the module's BTF. It refuses a module that livepatch could not remove safely, or that has sections which
 //! the loader does not expect.
 
+mod btf;
 mod layout;
 mod names;
 mod post_link;
@@ -35,16 +36,19 @@ enum Command {
         #[arg(long)]
         out: PathBuf,
     },
-    /// Write the list of renames for objcopy, so that the functions that C calls have stable names.
+    /// Write the lists by which the functions that C calls get stable names (for objcopy), and an entry for tracers (for opt).
     Names {
-        /// The wanted names, lines of `FILE CALLBACK NAME`.
+        /// The wanted names, lines of `FILE CALLBACK C-FUNCTION [NAME]`.
         #[arg(long)]
         list: PathBuf,
         /// The file of renames to write.
         #[arg(long)]
-        out: PathBuf,
-        /// The object file.
-        object: PathBuf,
+        renames: PathBuf,
+        /// The file of attributes to write.
+        #[arg(long)]
+        entries: PathBuf,
+        /// The symbols of the object or bitcode file, one a line.
+        symbols: PathBuf,
     },
     /// Turn the references of a linked module to the listed symbols into livepatch relocations.
     PostLink {
@@ -54,6 +58,12 @@ enum Command {
         /// The kernel's Module.symvers: it must have every other undefined symbol.
         #[arg(long)]
         symvers: PathBuf,
+        /// The kernel's BTF, as for `layout`.
+        #[arg(long)]
+        btf: PathBuf,
+        /// The list of functions that the module's BTF describes, as for `names`.
+        #[arg(long)]
+        list: PathBuf,
         /// The module to write.
         #[arg(long)]
         out: PathBuf,
@@ -70,12 +80,19 @@ fn main() -> Result<()> {
             build_id,
             out,
         } => layout::run(&btf, &list, &build_id, &out),
-        Command::Names { list, out, object } => names::run(&object, &list, &out),
+        Command::Names {
+            list,
+            renames,
+            entries,
+            symbols,
+        } => names::run(&symbols, &list, &renames, &entries),
         Command::PostLink {
             symbols,
             symvers,
+            btf,
+            list,
             out,
             module,
-        } => post_link::run(&module, &out, &symbols, &symvers),
+        } => post_link::run(&module, &out, &symbols, &symvers, &btf, &list),
     }
 }

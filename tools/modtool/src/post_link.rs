@@ -5,8 +5,10 @@
 //! Kbuild has named the references to unexported symbols `.klp.sym.vmlinux.NAME,0`. This step gives these symbols the
 //! section index SHN_LIVEPATCH, and moves their relocations to `.klp.rela.vmlinux.SECTION` sections. The module loader
 //! resolves them through kallsyms. Every other undefined symbol must be exported.
+//!
+//! It also gives the module its BTF (`btf.rs`).
 
-use crate::{replacements, sections};
+use crate::{btf, layout::BtfFile, names::Callback, replacements, sections};
 use anyhow::{bail, Context, Result};
 use object::build::elf::{Builder, Relocation, SectionData, SectionId, SymbolId};
 use object::elf;
@@ -19,7 +21,14 @@ const SHF_RELA_LIVEPATCH: u64 = 0x0010_0000;
 const SYMBOL_PREFIX: &str = ".klp.sym.vmlinux.";
 
 /// Rewrites `module` to `out`.
-pub fn run(module: &Path, out: &Path, symbols: &Path, symvers: &Path) -> Result<()> {
+pub fn run(
+    module: &Path,
+    out: &Path,
+    symbols: &Path,
+    symvers: &Path,
+    kernel_btf: &Path,
+    list: &Path,
+) -> Result<()> {
     let symbols_text =
         fs::read_to_string(symbols).with_context(|| symbols.display().to_string())?;
     let allowed = names(&symbols_text);
@@ -29,8 +38,15 @@ pub fn run(module: &Path, out: &Path, symbols: &Path, symvers: &Path) -> Result<
     let input = fs::read(module).with_context(|| module.display().to_string())?;
     sections::check(&input).with_context(|| module.display().to_string())?;
     replacements::check(&input).with_context(|| module.display().to_string())?;
+    let (btf, missing) = btf::section(&BtfFile::read(kernel_btf)?, &Callback::read_list(list)?)?;
+    if !missing.is_empty() {
+        eprintln!(
+            "modtool: note: fentry and fexit will not know our counterparts of {}, which this kernel's BTF lacks",
+            missing.join(", ")
+        );
+    }
     let output =
-        rewrite(&input, &allowed, &exported).with_context(|| module.display().to_string())?;
+        rewrite(&input, &allowed, &exported, btf).with_context(|| module.display().to_string())?;
 
     // A module that was cut short must not look like a built one.
     let partial = out.with_extension("ko.part");
@@ -53,7 +69,12 @@ fn exported(symvers: &str) -> BTreeSet<&str> {
         .collect()
 }
 
-fn rewrite(input: &[u8], allowed: &BTreeSet<&str>, exported: &BTreeSet<&str>) -> Result<Vec<u8>> {
+fn rewrite(
+    input: &[u8],
+    allowed: &BTreeSet<&str>,
+    exported: &BTreeSet<&str>,
+    btf: Vec<u8>,
+) -> Result<Vec<u8>> {
     let mut elf = Builder::read(input)?;
     let mut klp: Vec<SymbolId> = Vec::new();
     let mut missing = Vec::new();
@@ -132,6 +153,16 @@ fn rewrite(input: &[u8], allowed: &BTreeSet<&str>, exported: &BTreeSet<&str>) ->
         section.sh_entsize = 24;
         section.data = SectionData::Relocation(moved);
     }
+
+    // What pahole wrote is empty: it leaves Rust out. `.BTF.base` is for a kernel whose types have other numbers.
+    for section in elf.sections.iter_mut() {
+        section.delete |= [&b".BTF"[..], b".BTF.base"].contains(&section.name.as_slice());
+    }
+    let section = elf.sections.add();
+    section.name = b".BTF"[..].into();
+    section.sh_type = elf::SHT_PROGBITS;
+    section.sh_addralign = 8;
+    section.data = SectionData::Data(btf.into());
 
     let mut output = Vec::new();
     elf.write(&mut output)?;
