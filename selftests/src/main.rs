@@ -29,6 +29,7 @@ mod runner;
 mod suite;
 mod takeover;
 mod tests;
+mod tracefs;
 mod traffic;
 mod uring;
 mod vhost;

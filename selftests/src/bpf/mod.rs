@@ -12,6 +12,7 @@ pub mod prog;
 pub mod slow;
 pub mod steer;
 pub mod sum;
+pub mod tracer;
 
 use std::os::fd::FromRawFd;
 use std::os::fd::OwnedFd;

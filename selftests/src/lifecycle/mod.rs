@@ -5,7 +5,7 @@
 //! Tests of loading and unloading that need none of this are in tests/module.rs.
 
 mod alone;
-mod other;
+pub mod other;
 mod patches;
 mod steps;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Another livepatch (selftests/modules/nk_test_livepatch.c), and a process that delays its transition.
 
+use std::ffi::CString;
 use std::fs;
 use std::fs::File;
 use std::path::Path;
@@ -33,11 +34,15 @@ pub struct Other(());
 impl Other {
     /// Loads it and does not wait for its transition.
     pub fn load(t: &Ctx, cumulative: bool) -> Result<Self> {
+        Self::load_with(t, if cumulative { "replace=1" } else { "" })
+    }
+
+    /// The same with these module parameters.
+    pub fn load_with(t: &Ctx, parameters: &str) -> Result<Self> {
         let path = t.helpers.join(NAME).with_extension("ko");
         let file = File::open(&path)
             .with_context(|| format!("{}: scripts/build-test-modules makes it", path.display()))?;
-        let parameter = if cumulative { c"replace=1" } else { c"" };
-        finit_module(&file, parameter, ModuleInitFlags::empty())
+        finit_module(&file, &CString::new(parameters)?, ModuleInitFlags::empty())
             .with_context(|| format!("loading {NAME}"))?;
         Ok(Self(()))
     }

@@ -30,10 +30,8 @@ use crate::nl::attr::Attrs;
 use crate::nl::link::linkinfo;
 use crate::tests::tests;
 
-tests![losses_are_seen, ten_cycles, exchanges];
+tests![losses_are_seen, one_cycle, ten_cycles, exchanges];
 
-/// Loads and unloads of the module.
-const CYCLES: u32 = 10;
 /// Exchanges to and fro by the parameter.
 const EXCHANGES: u32 = 150;
 
@@ -154,11 +152,21 @@ fn losses_are_seen(t: &Ctx) -> Result<()> {
     check::that("a failed operation is seen", programs.verdict().is_err())
 }
 
+/// What `make kernels` has time for on every kernel.
+fn one_cycle(t: &Ctx) -> Result<()> {
+    cycles(t, 1)
+}
+
 fn ten_cycles(t: &Ctx) -> Result<()> {
+    cycles(t, 10)
+}
+
+/// Loads and unloads the module so many times.
+fn cycles(t: &Ctx, count: u32) -> Result<()> {
     let (mut loads, mut unloads) = (Duration::ZERO, Duration::ZERO);
     let mut again = Again::default();
     under_load(t, GENTLE, |phase| {
-        for cycle in 1..=CYCLES {
+        for cycle in 1..=count {
             phase(&format!("on the built-in driver, cycle {cycle}"))?;
             let begun = Instant::now();
             again.until_over(|| module::load(&t.module))?;
@@ -175,9 +183,9 @@ fn ten_cycles(t: &Ctx) -> Result<()> {
     })?;
     again.note(t);
     t.note(format!(
-        "{CYCLES} cycles of {} ms to load and {} ms to unload",
-        (loads / CYCLES).as_millis(),
-        (unloads / CYCLES).as_millis()
+        "{count} cycles of {} ms to load and {} ms to unload",
+        (loads / count).as_millis(),
+        (unloads / count).as_millis()
     ));
     Ok(())
 }

@@ -4,17 +4,9 @@
 //! The built-in driver gives no reason. The Rust driver gives the core's reason that fits. Both are
 //! asserted, so that a change of the built-in driver is noticed.
 
-use std::fs;
-use std::path::Path;
-use std::path::PathBuf;
-use std::process;
-
 use anyhow::anyhow;
-use anyhow::Context;
 use anyhow::Result;
 use nix::errno::Errno;
-use nix::mount::mount;
-use nix::mount::MsFlags;
 
 use crate::bpf::mprog;
 use crate::bpf::mprog::Place;
@@ -27,6 +19,7 @@ use crate::ctx::POD4;
 use crate::module;
 use crate::netkit::Spec;
 use crate::netkit::DROP;
+use crate::tracefs::Instance;
 use crate::traffic;
 
 use super::lengths;
@@ -42,39 +35,20 @@ tests![
 /// What the built-in driver says of each drop.
 const NO_REASON: &str = "NOT_SPECIFIED";
 
-/// A trace of its own of the tracepoint `skb:kfree_skb`, removed when it goes.
-struct Drops(PathBuf);
+/// A trace of the tracepoint `skb:kfree_skb`.
+struct Drops(Instance);
 
 impl Drops {
     fn new() -> Result<Self> {
-        const TRACEFS: &str = "/sys/kernel/tracing";
-        if !Path::new(TRACEFS).join("events").exists() {
-            let none: Option<&str> = None;
-            mount(
-                Some("tracefs"),
-                TRACEFS,
-                Some("tracefs"),
-                MsFlags::empty(),
-                none,
-            )
-            .context("mounting tracefs")?;
-        }
-        let folder = Path::new(TRACEFS).join(format!("instances/netkit-{}", process::id()));
-        fs::create_dir(&folder).context("a trace instance")?;
-        let drops = Self(folder);
-        drops.write("events/skb/kfree_skb/enable", "1")?;
-        Ok(drops)
-    }
-
-    fn write(&self, file: &str, text: &str) -> Result<()> {
-        fs::write(self.0.join(file), text).with_context(|| format!("writing {file}"))
+        let mut instance = Instance::new()?;
+        instance.enable("skb/kfree_skb")?;
+        Ok(Self(instance))
     }
 
     /// The reasons of the packets that a netkit driver has freed, each once, in the order of their first drop.
     fn reasons(&self) -> Result<Vec<String>> {
-        let trace = fs::read_to_string(self.0.join("trace"))?;
         let mut reasons = Vec::new();
-        for line in trace.lines() {
+        for line in self.0.trace()?.lines() {
             // As in: kfree_skb: skbaddr=… rx_sk=… protocol=2048 location=netkit_xmit+0x1c4/0x3e0 reason: NOT_SPECIFIED
             let Some(location) = word_after(line, "location=") else {
                 continue;
@@ -86,14 +60,6 @@ impl Drops {
             }
         }
         Ok(reasons)
-    }
-}
-
-impl Drop for Drops {
-    fn drop(&mut self) {
-        // What fails here is told by the next test, which cannot make its instance.
-        let _disabled = self.write("events/skb/kfree_skb/enable", "0");
-        let _removed = fs::remove_dir(&self.0);
     }
 }
 

@@ -104,6 +104,7 @@ mod show;
 mod single;
 mod stacked;
 mod symbols;
+mod tracing;
 mod users;
 mod verdict;
 mod xdp;
@@ -154,6 +155,7 @@ pub fn all() -> Vec<Test> {
         room::tests(),
         single::tests(),
         symbols::tests(),
+        tracing::tests(),
         with_module(module::tests()),
         with_module(command_module::tests()),
     ]

@@ -73,7 +73,18 @@ mod tests {
     /// The BTF of a kernel whose only types are `int`, the prototype `int (void)`, and the function `netkit_open()` of it.
     fn kernel() -> BtfFile {
         let strings = b"\0int\0netkit_open\0";
-        let types: [u32; 10] = [1, 1 << 24, 4, 32 | 1 << 24, 0, 13 << 24, 1, 5, STATIC_FUNC, 2];
+        let types: [u32; 10] = [
+            1,
+            1 << 24,
+            4,
+            32 | 1 << 24,
+            0,
+            13 << 24,
+            1,
+            5,
+            STATIC_FUNC,
+            2,
+        ];
         let mut raw = Vec::new();
         raw.extend(MAGIC.to_le_bytes());
         raw.extend([VERSION, 0]);
