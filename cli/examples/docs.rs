@@ -122,7 +122,7 @@ fn statuses(roff: &mut Roff) {
 
 fn json(roff: &mut Roff) {
     roff.control("SH", ["JSON"]);
-    roff.text([roman("With "), bold("--json"), roman(" every command prints one object. Keys keep their meaning; new keys may be added. A failure is { \"error\": { \"kind\", \"message\" } }, where kind is one of failed, usage, permission, absent, conflict, timeout, for the exit statuses 1 to 6. If the command line itself is wrong, there is only a message, and no JSON.")]);
+    roff.text([roman("With "), bold("--json"), roman(" every command prints one object (trace: one a line). Keys keep their meaning; new keys may be added. A failure is { \"error\": { \"kind\", \"message\" } }, where kind is one of failed, usage, permission, absent, conflict, timeout, for the exit statuses 1 to 6. If the command line itself is wrong, there is only a message, and no JSON.")]);
     list(
         roff,
         &[
@@ -169,6 +169,14 @@ fn json(roff: &mut Roff) {
                 "device, side, program (id, name, tag), link (null, or id and pin), revision (after the change)",
             ),
             ("replace", "old (the id of the replaced program), program, link"),
+            (
+                "trace",
+                "a line for each packet: time (seconds since 1970), device (name, ifindex, namespace: null for that of the command), \
+                 role (primary, peer; null if the device has gone), verdict (pass, drop, redirect, unknown), reason (why it was dropped: the \
+                 kernel's name without SKB_DROP_REASON_; otherwise null), to (the device that received it, or sends it after a redirect; \
+                 null if none was seen), length (in bytes, with the Ethernet header), mark, cpu, ethertype, protocol, source, source_port, destination, destination_port \
+                 (null where the packet has none)",
+            ),
             ("detach", "program (its id), link (null, or its id), unpinned (null, or the path), pins_left"),
         ],
     );
@@ -189,6 +197,10 @@ fn examples(roff: &mut Roff) {
             ),
             ("netkit-rs unload", "Hands all devices back to the built-in driver, and removes the module."),
             ("netkit-rs status --all", "Shows the netkit devices of all network namespaces, with their programs."),
+            (
+                "netkit-rs trace nk0",
+                "Shows the packets that nk0 and its peer send, and what becomes of each.",
+            ),
             (
                 "netkit-rs attach filter.bpf.o --dev nk0 --peer --pin /sys/fs/bpf/filter",
                 "Attaches the only program of an object file to the packets that the pod behind nk0 sends.",

@@ -62,6 +62,12 @@ pub enum Command {
     Replace(Replace),
     /// Detach a program from its device; if a pin is given, remove the pin, too
     Detach(Detach),
+    /// Follow packets: show each packet that netkit devices send, and what becomes of it
+    ///
+    /// A line for each packet: the device that sends it, its addresses, and whether it was passed to the peer, redirected to
+    /// another device, or dropped, and why. Works for both drivers, in all network namespaces. Nothing stays in the kernel after
+    /// the command has ended. Lines of JSON with --json.
+    Trace(Trace),
 }
 
 #[derive(Args)]
@@ -111,6 +117,18 @@ pub struct Status {
     /// Show the devices of this network namespace: a name that `ip netns` knows, or a path
     #[arg(long, short, value_name = "NAME")]
     pub netns: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Trace {
+    /// Only the packets that this device or its peer sends
+    pub dev: Option<String>,
+    /// The network namespace of the device: a name that `ip netns` knows, or a path
+    #[arg(long, short, value_name = "NAME", requires = "dev")]
+    pub netns: Option<String>,
+    /// Stop after so many packets
+    #[arg(long, short, value_name = "NUMBER")]
+    pub count: Option<u64>,
 }
 
 /// What to attach.
@@ -296,6 +314,8 @@ mod tests {
             "replace prog:9 g.o -d nk0 --peer",
             "detach link:7",
             "detach prog:9 --dev nk0 --netns pod",
+            "trace",
+            "--json trace nk0 --netns pod --count 5",
         ];
         for line in lines {
             let parsed = Cli::try_parse_from(format!("netkit-rs {line}").split(' '));
@@ -307,6 +327,7 @@ mod tests {
             "attach f.o -d nk0 --before prog",
             "detach link:0",
             "status -a -n pod",
+            "trace --netns pod",
         ];
         for line in wrong {
             let parsed = Cli::try_parse_from(format!("netkit-rs {line}").split(' '));

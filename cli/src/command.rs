@@ -25,6 +25,7 @@ use crate::module::Count;
 use crate::module::Driver;
 use crate::status::status;
 use crate::status::Scope;
+use crate::trace;
 
 /// Does what the command line says.
 pub fn run(cli: Cli) -> ExitCode {
@@ -55,6 +56,14 @@ fn execute(command: Command, json: bool) -> Result<()> {
         Command::Attach(args) => print(&change::attach(&args.into())?, json),
         Command::Replace(args) => print(&args.run()?, json),
         Command::Detach(args) => print(&args.run()?, json),
+        Command::Trace(args) => {
+            let options = trace::Options {
+                dev: args.dev,
+                netns: args.netns,
+                count: args.count,
+            };
+            trace::trace(&options, json)
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //!   in order.
 //! - [`change`]: attaches, replaces and detaches programs. It finds what the user has named ([`target`], [`primary`],
 //!   [`source`]), and calls the kernel through `netkit-aya`.
+//! - [`trace`]: follows packets through the devices.
 //! - [`device`], [`namespace`], [`hook`], [`bpf`], [`object`]: used by the modules above.
 //! - [`args`], [`command`]: the command line, and what is printed.
 //! - [`failure`]: the kinds of errors, which are the exit statuses.
@@ -28,3 +29,4 @@ pub mod primary;
 pub mod source;
 pub mod status;
 pub mod target;
+pub mod trace;

@@ -109,7 +109,7 @@ fn is_peer(name: &str, other: Option<Other>, here: &[Device]) -> Error {
 }
 
 /// The namespace with this number (netnsid) in the current namespace.
-fn with_number(id: i32) -> Option<Namespace> {
+pub(crate) fn with_number(id: i32) -> Option<Namespace> {
     let all = Namespace::all().unwrap_or_default();
     all.into_iter()
         .find(|namespace| number_of(namespace) == Some(id))

@@ -78,6 +78,7 @@ mod checksum;
 mod command;
 mod command_module;
 mod command_refused;
+mod command_trace;
 mod create;
 mod delete;
 mod dev_switch;
@@ -152,6 +153,7 @@ pub fn all() -> Vec<Test> {
         aya::tests(),
         patient(command::tests()),
         patient(command_refused::tests()),
+        patient(command_trace::tests()),
         room::tests(),
         single::tests(),
         symbols::tests(),
