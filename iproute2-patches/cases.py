@@ -4,7 +4,7 @@
 A case begins in an empty network namespace. Each line of `do` is one call of ip, or, with `batch`, all of them are one
 batch. Afterwards the netkit devices there are exactly `devices`, and `ip -d link show` shows of each just the options given
 here, in this order, as text and as JSON. With `error` the last line (or the batch) is refused: with that text, word for word,
-and with that exit status.
+and with that exit status. Where the drivers differ, there are two cases of one name, each with its `driver`.
 """
 from dataclasses import dataclass, field
 
@@ -13,10 +13,13 @@ PRIMARY = {"mode": "l3", "type": "primary", "policy": "forward", "peer_policy": 
            "peer_scrub": "default", "headroom": 0, "tailroom": 0, "pairing": "pair"}
 PEER = PRIMARY | {"type": "peer"}
 SINGLE = {"mode": "l3", "type": "primary", "policy": "forward", "headroom": 0, "tailroom": 0, "pairing": "single"}
+# What our driver shows of a primary on top of that.
+AFTER = {"dev_switch": "after"}
 
 USAGE = """\
 Usage: ... netkit [ mode MODE ] [ POLICY ] [ scrub SCRUB ]
 	[ headroom BYTES ] [ tailroom BYTES ] [ pairing PAIRING ]
+	[ dev-switch WHEN ]
 	[ peer [ POLICY ] [ scrub SCRUB ] [ <options> ] ]
 
 MODE: l3 | l2
@@ -24,6 +27,7 @@ POLICY: forward | blackhole
 SCRUB: default | none
 BYTES: 0..65535
 PAIRING: pair | single
+WHEN: before | after
 (first values are the defaults if nothing is specified)
 
 To get <options> type 'ip link add help'."""
@@ -34,8 +38,10 @@ SCRUBS = 'Error: scrub must be either "none" or "default"'
 HEADROOM = 'Error: argument of "headroom" must be a number from 0 to 65535'
 TAILROOM = 'Error: argument of "tailroom" must be a number from 0 to 65535'
 PAIRINGS = 'Error: argument of "pairing" must be either "pair" or "single"'
+SWITCHES = 'Error: argument of "dev-switch" must be either "before" or "after"'
 NO_PEER = 'Error: a single netkit device has no peer: "%s" cannot be used with "pairing single"'
 FIXED = "Error: netkit link %s cannot be changed after device creation."
+ONLY_PRIMARY = "Error: netkit link settings can be changed only through the primary device."
 NOT_SUPPORTED = "RTNETLINK answers: Operation not supported"
 
 # ip's exit status when it refuses by itself, when it does so without returning to a batch (a value is missing, or an option is
@@ -55,15 +61,20 @@ class Case:
     output: str = ""  # what the last line prints, word for word
     # For the ip without our patches, of one series: what it is known to do wrong.
     unpatched: str = ""
+    driver: str = ""  # "C" or "ours", if the case is not for both
+
+
+def add_pair(options):
+    """Creates nk0 and nk1. `peer name nk1` is added, unless the options speak of the peer's name themselves."""
+    if " name " not in f" {options}":
+        options += " name nk1" if "peer" in options.split() else " peer name nk1"
+    return f"link add nk0 type netkit {options.strip()}"
 
 
 def created(name, options, primary=None, peer=None, **more):
-    """A pair nk0, nk1 with these options; in both places what differs from the defaults. `peer name nk1` is added, unless
-    the options speak of the peer's name themselves."""
-    if " name " not in f" {options}":
-        options += " name nk1" if "peer" in options.split() else " peer name nk1"
+    """A pair with these options; in both places what differs from the defaults."""
     devices = {"nk0": PRIMARY | (primary or {}), "nk1": PEER | (peer or {})}
-    return Case(f"add: {name}", f"link add nk0 type netkit {options}", devices, **more)
+    return Case(f"add: {name}", add_pair(options), devices, **more)
 
 
 def single(name, options, shown=None):
@@ -73,6 +84,30 @@ def single(name, options, shown=None):
 def changed(name, options, primary, peer):
     return Case(f"set: {name}", f"link add nk0 type netkit peer name nk1\nlink set nk0 type netkit {options}",
                 {"nk0": PRIMARY | primary, "nk1": PEER | peer})
+
+
+def changed_by_ours(name, options, fixed, primary, peer, created_with="", before=None):
+    """A change that our driver makes. C refuses it with a text that names `fixed`, and the pair still shows `before`."""
+    name = f"set, by our driver: {name}"
+    do = f"{add_pair(created_with)}\nlink set nk0 type netkit {options}"
+    unchanged_devices = {"nk0": PRIMARY | (before or {}), "nk1": PEER | (before or {})}
+    return [Case(name, do, unchanged_devices, FIXED % fixed, BY_KERNEL, driver="C"),
+            Case(name, do, {"nk0": PRIMARY | primary, "nk1": PEER | peer}, driver="ours")]
+
+
+def single_changed_by_ours(name, options, fixed, shown):
+    name = f"set, by our driver: {name}"
+    do = f"link add nk0 type netkit pairing single\nlink set nk0 type netkit {options}"
+    return [Case(name, do, {"nk0": SINGLE}, FIXED % fixed, BY_KERNEL, driver="C"),
+            Case(name, do, {"nk0": SINGLE | shown}, driver="ours")]
+
+
+def switched_by_ours(name, do, primary=None, peer=None):
+    """Ends with dev-switch after, which our driver shows. C ignores the attribute."""
+    name = f"dev-switch: {name}"
+    primary, peer = PRIMARY | (primary or {}), PEER | (peer or {})
+    return [Case(name, do, {"nk0": primary, "nk1": peer}, driver="C"),
+            Case(name, do, {"nk0": primary | AFTER, "nk1": peer}, driver="ours")]
 
 
 def refused(name, options, error, status=BY_IP):
@@ -146,6 +181,43 @@ CHANGE = [
     changed("both", "blackhole peer blackhole", *2 * [{"policy": "blackhole", "peer_policy": "blackhole"}]),
     Case("set: back to forward", "link add nk0 type netkit blackhole peer blackhole name nk1\n"
          "link set dev nk0 type netkit forward peer forward", {"nk0": PRIMARY, "nk1": PEER}),
+    *changed_by_ours("scrub", "scrub none", "scrubbing", {"scrub": "none"}, {"peer_scrub": "none"}),
+    *changed_by_ours("peer scrub", "peer scrub none", "peer scrubbing", {"peer_scrub": "none"}, {"scrub": "none"}),
+    *changed_by_ours("both scrub", "scrub none peer scrub none", "scrubbing", *2 * [{"scrub": "none", "peer_scrub": "none"}]),
+    *changed_by_ours("headroom", "headroom 300", "headroom", *2 * [{"headroom": 300}]),
+    *changed_by_ours("tailroom", "tailroom 24", "tailroom", *2 * [{"tailroom": 24}]),
+    *changed_by_ours("the most headroom and tailroom", "headroom 65535 tailroom 65535", "headroom",
+                     *2 * [{"headroom": 65535, "tailroom": 65535}]),
+    *changed_by_ours("a policy and headroom", "blackhole headroom 1", "headroom", {"policy": "blackhole", "headroom": 1},
+                     {"peer_policy": "blackhole", "headroom": 1}),
+    *changed_by_ours("back to the defaults", "scrub default headroom 0 tailroom 0 peer scrub default", "scrubbing", {}, {},
+                     "scrub none headroom 64 tailroom 16 peer scrub none",
+                     {"scrub": "none", "peer_scrub": "none", "headroom": 64, "tailroom": 16}),
+    *single_changed_by_ours("headroom of a single device", "headroom 5", "headroom", {"headroom": 5}),
+    *single_changed_by_ours("tailroom of a single device", "tailroom 6", "tailroom", {"tailroom": 6}),
+]
+
+SWITCH = [
+    created("dev-switch before", "dev-switch before"),
+    changed("dev-switch before", "dev-switch before", {}, {}),
+    *switched_by_ours("after", add_pair("dev-switch after")),
+    *switched_by_ours("after, where the peer's options are", add_pair("peer dev-switch after")),
+    *switched_by_ours("after, with other options", add_pair("mode l2 dev-switch after headroom 3 blackhole pairing pair"),
+                      {"mode": "l2", "policy": "blackhole", "headroom": 3},
+                      {"mode": "l2", "peer_policy": "blackhole", "headroom": 3}),
+    *switched_by_ours("set after", add_pair("") + "\nlink set nk0 type netkit dev-switch after"),
+    *switched_by_ours("set after, with policies", add_pair("") + "\nlink set nk0 type netkit blackhole dev-switch after peer blackhole",
+                      *2 * [{"policy": "blackhole", "peer_policy": "blackhole"}]),
+    *switched_by_ours("a change of policy leaves it", add_pair("dev-switch after") + "\nlink set nk0 type netkit blackhole",
+                      {"policy": "blackhole"}, {"peer_policy": "blackhole"}),
+    *switched_by_ours("there and back", add_pair("dev-switch after") + "\nlink set nk0 type netkit dev-switch before\n"
+                      "link set nk0 type netkit dev-switch after"),
+    Case("dev-switch: set before", add_pair("dev-switch after") + "\nlink set nk0 type netkit dev-switch before",
+         {"nk0": PRIMARY, "nk1": PEER}),
+    Case("dev-switch: set for a single device", "link add nk0 type netkit pairing single\n"
+         "link set nk0 type netkit dev-switch after", {"nk0": SINGLE}, driver="C"),
+    Case("dev-switch: set for a single device", "link add nk0 type netkit pairing single\n"
+         "link set nk0 type netkit dev-switch after", {"nk0": SINGLE}, NOT_SUPPORTED, BY_KERNEL, driver="ours"),
 ]
 
 REFUSED = [
@@ -170,6 +242,11 @@ REFUSED = [
     refused("pairing without a value", "pairing", INCOMPLETE, AT_ONCE),
     refused("an unknown pairing", "pairing triple", PAIRINGS),
     refused("pairing twice", "pairing pair pairing single", 'Error: duplicate "pairing": "single" is the second value.', AT_ONCE),
+    refused("dev-switch without a value", "dev-switch", INCOMPLETE, AT_ONCE),
+    refused("an unknown dev-switch", "dev-switch later", SWITCHES),
+    refused("dev-switch as a number", "dev-switch 1", SWITCHES),
+    refused("dev-switch twice", "dev-switch before dev-switch after", 'Error: duplicate "dev-switch": "after" is the second value.',
+            AT_ONCE),
     refused("peer twice", "peer forward peer name nk1", 'Error: duplicate "peer": "name" is the second value.', AT_ONCE),
     refused("an unknown option", "policy forward", f'netkit: unknown option "policy"?\n{USAGE}'),
     refused("single with a peer", "pairing single peer name nk1", NO_PEER % "peer"),
@@ -179,6 +256,8 @@ REFUSED = [
     refused("single with the peer's scrub", "pairing single peer scrub none", NO_PEER % "peer"),
     refused("single with scrub", "scrub default pairing single", NO_PEER % "scrub"),
     refused("single with scrub none", "pairing single scrub none", NO_PEER % "scrub"),
+    refused("single with dev-switch", "pairing single dev-switch after", NO_PEER % "dev-switch"),
+    refused("single with dev-switch before", "dev-switch before pairing single", NO_PEER % "dev-switch"),
     refused("single with blackhole", "pairing single blackhole", NO_PEER % "blackhole"),
     refused("blackhole with single", "blackhole pairing single", NO_PEER % "blackhole"),
     # By the kernel:
@@ -187,17 +266,18 @@ REFUSED = [
     refused("an address of the peer in mode l3", "peer name nk1 address 02:00:00:00:00:01", NOT_SUPPORTED, BY_KERNEL),
     refused("two devices of one name", "peer name nk0", "RTNETLINK answers: File exists", BY_KERNEL),
     unchanged("mode", "mode l3", FIXED % "operating mode"),
-    unchanged("scrub", "scrub none", FIXED % "scrubbing"),
-    unchanged("peer scrub", "peer scrub none", FIXED % "peer scrubbing"),
-    unchanged("headroom", "headroom 1", FIXED % "headroom"),
-    unchanged("tailroom", "tailroom 1", FIXED % "tailroom"),
+    unchanged("mode, with what our driver changes", "dev-switch after blackhole mode l2", FIXED % "operating mode"),
     unchanged("pairing", "pairing pair", FIXED % "pairing"),
     unchanged("pairing single", "pairing single", FIXED % "pairing"),
     unchanged("a peer that there is not", "peer name nk2", 'Cannot find device "nk2"', status=BY_IP),
-    unchanged("through the peer", "forward", "Error: netkit link settings can be changed only through the primary device.", "nk1"),
+    *(unchanged(f"through the peer: {options}", options, ONLY_PRIMARY, "nk1")
+      for options in ("forward", "scrub none", "headroom 1", "tailroom 1", "dev-switch after")),
     unchanged("headroom 65536", "headroom 65536", HEADROOM, status=BY_IP),
+    unchanged("an unknown dev-switch", "dev-switch none", SWITCHES, status=BY_IP),
     single_unchanged("policy of a single device", "forward"),
     single_unchanged("peer policy of a single device", "peer blackhole"),
+    single_unchanged("scrub of a single device", "scrub none", FIXED % "scrubbing"),
+    single_unchanged("peer scrub of a single device", "peer scrub none", FIXED % "peer scrubbing"),
 ]
 
 BATCH = [
@@ -220,6 +300,10 @@ BATCH = [
          "link add nk2 type netkit scrub none peer name nk3",
          {"nk0": PRIMARY | {"peer_scrub": "none"}, "nk1": PEER | {"scrub": "none"},
           "nk2": PRIMARY | {"scrub": "none"}, "nk3": PEER | {"peer_scrub": "none"}}, batch="-batch"),
+    *(Case("batch: dev-switch", "link add nk0 type netkit dev-switch after peer name nk1\nlink add nk2 type netkit pairing single\n"
+           "link add nk3 type netkit dev-switch after peer name nk4\nlink set nk3 type netkit dev-switch before",
+           {"nk0": PRIMARY | shown, "nk1": PEER, "nk2": SINGLE, "nk3": PRIMARY, "nk4": PEER}, batch="-batch", driver=driver)
+      for driver, shown in (("C", {}), ("ours", AFTER))),
     Case("batch: among other link types", "link add d0 type dummy\nlink add nk0 type netkit peer name nk1 mtu 1400\n"
          "link add v0 type veth peer name v1\nlink add nk2 type netkit peer name nk3 mtu 1300\nlink del nk0",
          {"nk2": PRIMARY, "nk3": PEER}, batch="-batch", links={"nk3": {"mtu": 1300}}),
@@ -247,30 +331,36 @@ UNPATCHED = [
          'netkit: unknown option "headroom"?', BY_IP, unpatched="7.x"),
     Case("unpatched: fails as known: pairing", "link add nk0 type netkit pairing single", {},
          'netkit: unknown option "pairing"?', BY_IP, unpatched="7.x"),
+    Case("unpatched: fails as known: dev-switch", "link add nk0 type netkit dev-switch after", {},
+         'netkit: unknown option "dev-switch"?', BY_IP, unpatched="7.x"),
     Case("unpatched: fails as known: any option", "link add nk0 type netkit mode l2", {},
          'Garbage instead of arguments "mode ...". Try "ip link help".', BY_IP, unpatched="6.1"),
 ]
 
-CASES = CREATE + CHANGE + REFUSED + BATCH + HELP + UNPATCHED
+CASES = CREATE + CHANGE + SWITCH + REFUSED + BATCH + HELP + UNPATCHED
 
 # Lines to complete, up to the cursor, and the words that bash then offers.
 COMPLETIONS = {
     "ip link add nk0 type netk": "netkit",
-    "ip link add nk0 type netkit ": "blackhole forward headroom mode pairing peer scrub tailroom",
+    "ip link add nk0 type netkit ": "blackhole dev-switch forward headroom mode pairing peer scrub tailroom",
     "ip link add nk0 type netkit m": "mode",
     "ip link add nk0 type netkit mode ": "l2 l3",
     "ip link add nk0 type netkit scrub n": "none",
     "ip link add nk0 type netkit pairing ": "pair single",
+    "ip link add nk0 type netkit dev-switch ": "after before",
     "ip link add nk0 type netkit headroom ": "",
-    "ip link add nk0 type netkit headroom 5 blackhole ": "mode pairing peer scrub tailroom",
+    "ip link add nk0 type netkit headroom 5 blackhole ": "dev-switch mode pairing peer scrub tailroom",
+    "ip link add nk0 type netkit peer dev-switch after n": "name netns numrxqueues numtxqueues",
     "ip link add nk0 type netkit pairing single ": "forward headroom mode tailroom",
-    "ip -d -n blue l a nk0 type netkit mode l2 scrub none ": "blackhole forward headroom pairing peer tailroom",
+    "ip -d -n blue l a nk0 type netkit mode l2 scrub none ": "blackhole dev-switch forward headroom pairing peer tailroom",
     "ip link add nk0 type netkit blackhole peer ": "address blackhole forward mtu name netns numrxqueues numtxqueues scrub txqueuelen",
     "ip link add nk0 type netkit peer forward scrub none n": "name netns numrxqueues numtxqueues",
     "ip link add nk0 type netkit peer name ": "",
     "ip link add nk0 type netkit peer name nk1 m": "mtu",
-    "ip link set dev nk0 type netkit ": "blackhole forward peer",
-    "ip link set nk0 type netkit forward peer ": "blackhole forward",
+    "ip link set dev nk0 type netkit ": "blackhole dev-switch forward headroom peer scrub tailroom",
+    "ip link set nk0 type netkit headroom 5 dev-switch after ": "blackhole forward peer scrub tailroom",
+    "ip link set nk0 type netkit forward peer ": "blackhole forward scrub",
+    "ip link set nk0 type netkit peer scrub ": "default none",
     # The rest is left to the other completion.
     "ip addr show ty": "type",
     "ip link se": "set",

@@ -36,7 +36,7 @@ def ip_of(series, which="patched"):
 
 def shown_text(info):
     """What `ip -d` prints of the options that JSON has as `info`."""
-    return " ".join(f"{key.replace('_', ' ')} {value}" for key, value in info.items())
+    return " ".join(f"{key.replace('dev_', 'dev-').replace('_', ' ')} {value}" for key, value in info.items())
 
 
 def differences(ip, case):
@@ -113,8 +113,8 @@ def run_completions(series):
 
 
 def own_tests(series):
-    """The tests that a series adds to iproute2's testsuite."""
-    return [test for patch in common.patches(series) for test in NEW_TEST.findall(patch.read_text())]
+    """The tests that a series adds to iproute2's testsuite. A later patch may add to one of them."""
+    return dict.fromkeys(test for patch in common.patches(series) for test in NEW_TEST.findall(patch.read_text()))
 
 
 def run_own_test(series, test):
@@ -134,13 +134,13 @@ def run_own_test(series, test):
         yield name, problem
 
 
-def rows(series, chosen):
+def rows(series, driver, chosen):
     """Name and problems of each test that is chosen."""
     def wanted(name):
         return not chosen or any(word in name for word in chosen)
 
     for case in cases.CASES:
-        if wanted(case.name) and case.unpatched in ("", series):
+        if wanted(case.name) and case.unpatched in ("", series) and case.driver in ("", driver):
             yield case.name, run_case(series, case)
     if wanted("completion"):
         yield from run_completions(series)
@@ -156,7 +156,7 @@ def column(series, driver, chosen):
     start = time.monotonic()
     version = run([ip_of(series), "-V"]).stdout.strip()
     outcomes = {}
-    for name, problems in rows(series, chosen):
+    for name, problems in rows(series, driver, chosen):
         if name in outcomes:
             die(f"two tests are called {name}")
         outcomes[name] = "FAIL" if problems else OK
