@@ -68,6 +68,28 @@ pub fn longest(holds: &[Hold]) -> f64 {
     longest.unwrap_or_default().as_secs_f64() * 1000.0
 }
 
+/// The sum of the holds, in milliseconds.
+pub fn total(holds: &[Hold]) -> f64 {
+    holds
+        .iter()
+        .map(|hold| hold.time)
+        .sum::<Duration>()
+        .as_secs_f64()
+        * 1000.0
+}
+
+/// The holds of the task that held RTNL for the longest time altogether.
+pub fn of_one_task(holds: &[Hold]) -> Vec<Hold> {
+    let by = |thread: u32| -> Vec<Hold> {
+        let own = holds.iter().filter(|hold| hold.thread == thread);
+        own.copied().collect()
+    };
+    let tasks = holds.iter().map(|hold| by(hold.thread));
+    tasks
+        .max_by(|a, b| total(a).total_cmp(&total(b)))
+        .unwrap_or_default()
+}
+
 /// An event as `trace` shows it: `NAME-PID [CPU] FLAGS TICKS: EVENT: (…) ok=1`.
 struct Event<'a> {
     thread: u32,
@@ -132,6 +154,7 @@ mod tests {
         });
         assert_eq!(holds(trace)?, expected);
         assert_eq!(longest(&expected), 0.005);
+        assert_eq!(of_one_task(&expected), expected[1..]);
         Ok(())
     }
 }

@@ -6,15 +6,12 @@
 
 use std::fs;
 use std::ops::Range;
-use std::process;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::ensure;
 use anyhow::Context;
 use anyhow::Result;
-use nix::time::clock_gettime;
-use nix::time::ClockId;
 
 use crate::bed;
 use crate::bed::Bed;
@@ -89,24 +86,11 @@ impl Pairs {
     }
 }
 
-/// Instructions that the calling thread has run.
-fn instructions() -> Result<f64> {
-    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).context("the thread's CPU time")?;
-    Ok(Duration::from(time).as_nanos() as f64)
-}
-
-/// Exchanges the drivers. The instructions that it took.
-fn exchange(to: &str, devices: u32) -> Result<f64> {
+/// Exchanges the drivers.
+fn exchange(to: &str, devices: u32) -> Result<()> {
     let parameter = format!("{PARAMETERS}/takeover");
-    let begin = instructions()?;
     fs::write(&parameter, to).with_context(|| format!("{to} to {parameter}"))?;
-    let end = instructions()?;
-    check(if to == "1" { devices } else { 0 })?;
-    Ok(end - begin)
-}
-
-fn least(runs: impl Iterator<Item = f64>) -> f64 {
-    runs.fold(f64::MAX, f64::min)
+    check(if to == "1" { devices } else { 0 })
 }
 
 /// The module must have so many devices.
@@ -159,40 +143,27 @@ impl Takeover<'_> {
         Ok(())
     }
 
-    /// Exchanges while nothing else happens: first without probes, then with them.
+    /// Exchanges while nothing else happens. The worker that does them is the task that holds RTNL for the longest time.
     fn exchanges(&mut self) -> Result<()> {
         let devices = self.pairs.devices();
         exchange("0", devices)?;
-        let mut bare = SIDES.map(|_| Vec::new());
-        for _ in 0..RUNS {
-            for (runs, (_, to)) in bare.iter_mut().zip(SIDES) {
-                runs.push(exchange(to, devices)?);
-            }
-        }
         let probes = Probes::new()?;
-        let mut probed = SIDES.map(|_| Vec::new());
+        let mut runs = SIDES.map(|_| Vec::new());
         for _ in 0..RUNS {
-            for (runs, (_, to)) in probed.iter_mut().zip(SIDES) {
-                let (run, mut holds) = probes.during(|| exchange(to, devices))?;
-                // This is the main thread.
-                holds.retain(|hold| hold.thread == process::id());
-                runs.push((run, holds));
+            for (runs, (_, to)) in runs.iter_mut().zip(SIDES) {
+                let ((), holds) = probes.during(|| exchange(to, devices))?;
+                runs.push(hold::of_one_task(&holds));
             }
         }
         drop(probes);
-        for ((bare, probed), (what, _)) in bare.into_iter().zip(probed).zip(SIDES) {
-            let batches = probed.first().map_or(0, |(_, holds)| holds.len()) as f64;
-            let more = least(probed.iter().map(|run| run.0)) - least(bare.iter().copied());
-            let longest = probed.iter().map(|(_, holds)| hold::longest(holds));
+        for (runs, (what, _)) in runs.into_iter().zip(SIDES) {
+            let batches = runs.first().map_or(0, Vec::len) as f64;
+            let longest = runs.iter().map(|holds| hold::longest(holds));
             let longest = longest.fold(0.0, f64::max);
-            self.push(what, Unit::Operation, bare);
+            let instructions = runs.iter().map(|holds| hold::total(holds) * 1e6);
+            self.push(what, Unit::Operation, instructions.collect());
             self.push(&format!("hold-{what}"), Unit::Milliseconds, vec![longest]);
             self.push(&format!("batches-{what}"), Unit::Count, vec![batches]);
-            self.push(
-                &format!("probes-{what}"),
-                Unit::Operation,
-                vec![more / batches],
-            );
         }
         exchange("1", devices)?;
         Ok(())

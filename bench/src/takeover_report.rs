@@ -26,7 +26,7 @@ use crate::takeover::SIZES;
 pub const LIMIT: f64 = 5.0;
 
 /// The measured value, its title, and the number of decimals.
-const ROWS: [(&str, &str, usize); 13] = [
+const ROWS: [(&str, &str, usize); 12] = [
     ("take-over", "take over, instructions", 0),
     ("hand-back", "hand back, instructions", 0),
     ("batches-take-over", "RTNL is taken, times", 0),
@@ -37,7 +37,6 @@ const ROWS: [(&str, &str, usize); 13] = [
         "RTNL held at most, loading and unloading, ms",
         3,
     ),
-    ("probes-take-over", "the probes, per hold, instructions", 0),
     ("load", "load, ms", 0),
     ("unload", "unload, ms", 0),
     ("exchanges", "exchanges with traffic", 0),

@@ -6,10 +6,7 @@
 
 use crate::bindings;
 use core::ops::Deref;
-use kernel::{
-    time::{delay::fsleep, Delta, Instant, Monotonic},
-    types::NotThreadSafe, //
-};
+use kernel::types::NotThreadSafe;
 
 /// Evidence that the current thread holds RTNL.
 ///
@@ -29,23 +26,6 @@ impl Rtnl {
         unsafe { bindings::rtnl_lock() };
         // INVARIANT: RTNL was taken just now, and is released when the guard is dropped.
         RtnlGuard(Rtnl(NotThreadSafe))
-    }
-
-    /// Takes RTNL, if that is possible within `patience` (`rtnl_trylock()`, repeated). Sleeps; the guard unlocks.
-    ///
-    /// For a caller that holds a lock for which a holder of RTNL may wait.
-    pub(crate) fn lock_within(patience: Delta) -> Option<RtnlGuard> {
-        const STEP: Delta = Delta::from_micros(100);
-        let begun = Instant::<Monotonic>::now();
-        // SAFETY: `rtnl_trylock()` takes the mutex `rtnl_mutex`, in process context as `lock()`; the guard releases it.
-        while unsafe { bindings::rtnl_trylock() } == 0 {
-            if begun.elapsed() >= patience {
-                return None;
-            }
-            fsleep(STEP);
-        }
-        // INVARIANT: RTNL was taken just now, and is released when the guard is dropped.
-        Some(RtnlGuard(Rtnl(NotThreadSafe)))
     }
 
     /// The evidence inside a callback that the networking core calls under RTNL.

@@ -41,8 +41,12 @@ use core::{
 use kernel::{
     ffi::c_int,
     prelude::*,
-    sync::atomic::{Atomic, Full, Relaxed},
-    time::{delay::fsleep, Delta, Instant, Monotonic}, //
+    sync::{
+        atomic::{Atomic, Full, Relaxed},
+        Arc, //
+    },
+    time::{delay::fsleep, Delta, Instant, Monotonic},
+    workqueue, //
 };
 
 /// The number of devices in a batch, for which RTNL is held once: some 280 instructions each.
@@ -50,6 +54,9 @@ const BATCH: usize = 512;
 
 /// How long an exchange waits for locks, if it must not wait forever. Three seconds were seen on a busy machine.
 const PATIENCE: Delta = Delta::from_secs(10);
+
+/// How often a caller that must not wait forever looks whether its exchange is over.
+const LOOK: Delta = Delta::from_micros(100);
 
 /// The pause before a lock is tried again, and between two batches. Others can take RTNL in the pause, and a task that
 /// has slept is less likely to be preempted while it holds RTNL.
@@ -130,6 +137,10 @@ pub(crate) struct Takeover<T> {
     incomplete: Flag,
     /// Devices that had [`Xmit::Other`] when they were handed back, since this was in the log.
     forgotten: Atomic<u32>,
+    /// Exchanges that a worker does, and that are not over.
+    jobs: Atomic<u32>,
+    /// The module is about to go: no exchange may begin.
+    finished: Flag,
     _driver: PhantomData<fn() -> T>,
 }
 
@@ -153,6 +164,8 @@ impl<T: StandIn> Takeover<T> {
             aside: Flag::new(),
             incomplete: Flag::new(),
             forgotten: Atomic::new(0),
+            jobs: Atomic::new(0),
+            finished: Flag::new(),
             _driver: PhantomData,
         }
     }
@@ -187,7 +200,7 @@ impl<T: StandIn> Takeover<T> {
     }
 
     /// Says whether every task runs the livepatch's functions from now on. The caller may hold `klp_mutex`.
-    pub(crate) fn set_patched(&self, patched: bool) {
+    pub(crate) fn set_patched(&'static self, patched: bool) {
         if patched {
             self.begun.set(true);
         }
@@ -195,11 +208,11 @@ impl<T: StandIn> Takeover<T> {
     }
 
     /// Says whether another livepatch is being loaded, or has replaced this livepatch, from now on.
-    pub(crate) fn set_aside(&self, aside: bool) {
+    pub(crate) fn set_aside(&'static self, aside: bool) {
         self.set(&self.aside, aside);
     }
 
-    fn set(&self, flag: &Flag, value: bool) {
+    fn set(&'static self, flag: &Flag, value: bool) {
         if flag.set(value) || self.incomplete.is_set() {
             // A failure is in the log, and in the state.
             let _incomplete = self.settle();
@@ -210,7 +223,7 @@ impl<T: StandIn> Takeover<T> {
     ///
     /// `EAGAIN` unless every task runs the livepatch's functions, and no other livepatch is being loaded; `EBUSY` if a
     /// lock was busy for 10 s. While the module is being loaded, this is only remembered.
-    pub(crate) fn switch(&self, on: bool) -> Result {
+    pub(crate) fn switch(&'static self, on: bool) -> Result {
         self.declined.set(!on);
         if !self.checked.is_set() {
             return Ok(());
@@ -221,27 +234,38 @@ impl<T: StandIn> Takeover<T> {
         self.settle()
     }
 
-    /// Gives all devices to the wanted driver. `EBUSY`, with a line in the log, if a lock was busy for `PATIENCE`.
+    /// Gives all devices to the wanted driver. `EBUSY`, with a line in the log, if RTNL or an instance lock was busy for
+    /// `PATIENCE`; `ENOMEM`.
     ///
     /// The wait is limited because a holder of RTNL may wait for the caller: `team_mode_get()` loads a module with RTNL
-    /// held, for which `klp_module_coming()` takes `klp_mutex`.
-    fn settle(&self) -> Result {
+    /// held, for which `klp_module_coming()` takes `klp_mutex`. So a worker waits for RTNL, in the queue with all others.
+    /// (`rtnl_trylock()` would have no turn as long as others wait, on PREEMPT_RT above all.)
+    fn settle(&'static self) -> Result {
+        self.jobs.fetch_add(1, Full);
+        if self.finished.is_set() {
+            self.jobs.fetch_sub(1, Full);
+            return Ok(());
+        }
+        let job = Arc::pin_init(Job::<T>::new(), GFP_KERNEL).inspect_err(|_| {
+            self.incomplete.set(true);
+            self.jobs.fetch_sub(1, Full);
+        })?;
+        if workqueue::system_long().enqueue(job.clone()).is_err() {
+            // Cannot happen: the work is new.
+            self.jobs.fetch_sub(1, Full);
+        }
         let begun = Instant::<Monotonic>::now();
-        let mut total = Walk::default();
-        let complete = loop {
-            let patience = PATIENCE - begun.elapsed();
-            let complete = self.walk(|| Rtnl::lock_within(patience), &mut total);
-            if complete || begun.elapsed() >= PATIENCE {
-                break complete;
-            }
-            fsleep(PAUSE);
-        };
+        while job.is_running() && begun.elapsed() < PATIENCE {
+            fsleep(LOOK);
+        }
+        let complete = job.end_waiting();
+        let total = &job.total;
         self.incomplete.set(!complete);
         let forgotten = self.forgotten.xchg(0, Relaxed);
         if forgotten != 0 {
             pr_warn!("{forgotten} of the devices had options that the built-in driver does not have: they are forgotten\n");
         }
-        let (devices, held) = (total.exchanged, total.held.as_micros_ceil());
+        let (devices, held) = (total.exchanged.load(Relaxed), total.held.load(Relaxed));
         match (complete, self.wanted()) {
             (true, _) if devices == 0 => {}
             (true, Side::Module) => {
@@ -267,7 +291,7 @@ impl<T: StandIn> Takeover<T> {
 
     /// Gives all devices to the wanted driver, a batch for each RTNL that `lock` takes. Returns whether all of them
     /// have it: RTNL, or the instance lock of a device, may be busy.
-    fn walk(&self, lock: impl Fn() -> Option<RtnlGuard>, total: &mut Walk) -> bool {
+    fn walk(&self, lock: impl Fn() -> Option<RtnlGuard>, total: &Walk) -> bool {
         let mut all = AllDevices::new();
         let mut first = None;
         let mut missed = false;
@@ -289,15 +313,15 @@ impl<T: StandIn> Takeover<T> {
                 match dev.try_lock() {
                     Some(lock) => {
                         self.exchange(&Locked::from(&lock), side, &rtnl);
-                        total.exchanged = total.exchanged.wrapping_add(1);
+                        total.exchanged.fetch_add(1, Relaxed);
                     }
                     None => missed = true,
                 }
             });
-            let held = begun.elapsed();
+            let held = begun.elapsed().as_micros_ceil();
             drop(rtnl);
-            if held > total.held {
-                total.held = held;
+            if held > total.held.load(Relaxed) {
+                total.held.store(held, Relaxed);
             }
             if !more {
                 return !missed;
@@ -396,14 +420,20 @@ impl<T: StandIn> Takeover<T> {
     /// Hands everything back, and waits until no task is inside a function of the module. This is the last step before
     /// the module is removed. The livepatch must be disabled.
     pub(crate) fn finish(&self) {
+        // Who adds a job from now on sees the flag, and takes it away again.
+        self.finished.set(true);
+        while self.jobs.load(Relaxed) != 0 {
+            fsleep(PAUSE);
+        }
         if !self.begun.is_set() {
+            self.wait_for_functions();
             return;
         }
         self.patched.set(false);
-        let mut total = Walk::default();
+        let total = Walk::new();
         let mut rounds = 0u32;
         loop {
-            self.walk(|| Some(Rtnl::lock()), &mut total);
+            self.walk(|| Some(Rtnl::lock()), &total);
             // Devices that are left are in namespaces that are no longer on the list: `cleanup_net()` is about to
             // delete them.
             let left = self.left(&Rtnl::lock());
@@ -418,13 +448,20 @@ impl<T: StandIn> Takeover<T> {
             rounds = rounds.wrapping_add(1);
             fsleep(PAUSE);
         }
-        if total.exchanged != 0 {
-            pr_info!("handed {} devices back at last\n", total.exchanged);
+        let exchanged = total.exchanged.load(Relaxed);
+        if exchanged != 0 {
+            pr_info!("handed {exchanged} devices back at last\n");
         }
+        self.wait_for_functions();
+    }
+
+    /// Waits until no task is inside a function of the module that the exchange could not wait for.
+    fn wait_for_functions(&self) {
         // SAFETY: Both may sleep, and no lock is held here. `synchronize_net()` waits for packets and other calls under
         // RCU. `synchronize_rcu_tasks()` waits for functions that C calls without any lock, in which a task may have
         // been preempted: `validate`, `ndo_get_iflink` (`iflink_show()`), `ndo_set_rx_headroom` and `ndo_get_stats64`
-        // (Open vSwitch). By the safety requirement of `StandIn` they do not sleep.
+        // (Open vSwitch). By the safety requirement of `StandIn` they do not sleep. The same holds for the end of
+        // `Job::run()`.
         unsafe {
             bindings::synchronize_net();
             bindings::synchronize_rcu_tasks();
@@ -439,17 +476,81 @@ impl<T: StandIn> Takeover<T> {
 /// The result of a walk.
 struct Walk {
     /// How many devices have changed their driver.
-    exchanged: u32,
-    /// The longest time for which RTNL was held for a batch.
-    held: Delta,
+    exchanged: Atomic<u32>,
+    /// The longest time for which RTNL was held for a batch, in microseconds.
+    held: Atomic<i64>,
 }
 
-impl Default for Walk {
-    fn default() -> Self {
+impl Walk {
+    const fn new() -> Self {
         Self {
-            exchanged: 0,
-            held: Delta::ZERO,
+            exchanged: Atomic::new(0),
+            held: Atomic::new(0),
         }
+    }
+}
+
+/// What [`Takeover::settle`] lets a worker do.
+#[pin_data]
+struct Job<T: StandIn> {
+    #[pin]
+    work: workqueue::Work<Self>,
+    state: Atomic<u32>,
+    total: Walk,
+    _driver: PhantomData<fn() -> T>,
+}
+
+impl<T: StandIn> Job<T> {
+    const RUNNING: u32 = 0;
+    /// All devices have the wanted driver.
+    const COMPLETE: u32 = 1;
+    /// Nobody waits any more.
+    const ABANDONED: u32 = 2;
+
+    fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            work <- kernel::new_work!("netkit_rs::Job::work"),
+            state: Atomic::new(Self::RUNNING),
+            total: Walk::new(),
+            _driver: PhantomData,
+        })
+    }
+
+    fn is_running(&self) -> bool {
+        self.state.load(Relaxed) == Self::RUNNING
+    }
+
+    /// Returns whether all devices have the wanted driver. If not, the job ends when it has RTNL the next time.
+    fn end_waiting(&self) -> bool {
+        self.state.xchg(Self::ABANDONED, Full) == Self::COMPLETE
+    }
+
+    fn lock(&self) -> Option<RtnlGuard> {
+        let rtnl = Rtnl::lock();
+        self.is_running().then_some(rtnl)
+    }
+}
+
+kernel::impl_has_work! {
+    impl{T: StandIn} HasWork<Self> for Job<T> { self.work }
+}
+
+impl<T: StandIn> workqueue::WorkItem for Job<T> {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        let takeover = T::takeover();
+        while this.is_running() {
+            if takeover.walk(|| this.lock(), &this.total) {
+                let _abandoned = this.state.cmpxchg(Self::RUNNING, Self::COMPLETE, Full);
+            } else {
+                // An instance lock was busy.
+                fsleep(PAUSE);
+            }
+        }
+        drop(this);
+        // The last step: `Takeover::finish()` may go on.
+        takeover.jobs.fetch_sub(1, Full);
     }
 }
 
