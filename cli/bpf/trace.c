@@ -13,8 +13,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-#define NESTED 4
-#define NAME 16
+#include "trace.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -47,34 +46,6 @@ struct sk_buff {
 	unsigned char *head;
 } KERNEL;
 
-enum verdict { UNKNOWN, PASS, DROP, REDIRECT };
-
-struct device {
-	__u32 netns;
-	__u32 ifindex;
-	char name[NAME];
-};
-
-/* `Raw` in src/trace/event.rs. */
-struct event {
-	__u64 time;
-	__u64 skb;
-	struct device from;
-	struct device to;
-	__u32 len;
-	__u32 mark;
-	__u32 cpu;
-	__u32 reason;
-	__u32 verdict;
-	__u16 protocol;
-	__u16 source_port;
-	__u16 destination_port;
-	__u8 transport;
-	__u8 spare;
-	__u8 source[16];
-	__u8 destination[16];
-};
-
 /* Whether only some devices are looked at. */
 const volatile __u32 filtered;
 
@@ -98,19 +69,6 @@ struct {
 	__type(value, __u64);
 } lost SEC(".maps");
 
-struct packets {
-	__u64 depth;
-	struct event at[NESTED];
-};
-
-/* By task and CPU: the idle task is on every CPU. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
-	__type(key, struct { __u32 task; __u32 cpu; });
-	__type(value, struct packets);
-} running SEC(".maps");
-
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -118,38 +76,21 @@ struct {
 	__type(value, struct packets);
 } empty SEC(".maps");
 
-static struct packets *here(int create)
+/* The packets that this task sends on this CPU, also if it has sent none so far. */
+static struct packets *here_from_now_on(void)
 {
-	struct { __u32 task; __u32 cpu; } key = {
-		(__u32)bpf_get_current_pid_tgid(), bpf_get_smp_processor_id()
-	};
-	struct packets *packets = bpf_map_lookup_elem(&running, &key);
+	struct packets *packets = here();
+	struct place place = place_of_this_task();
 	__u32 zero = 0;
 	void *none;
 
-	if (packets || !create)
+	if (packets)
 		return packets;
 	none = bpf_map_lookup_elem(&empty, &zero);
 	if (!none)
 		return 0;
-	bpf_map_update_elem(&running, &key, none, BPF_ANY);
-	return bpf_map_lookup_elem(&running, &key);
-}
-
-/* The packet that is sent at this moment, if it is this one. */
-static struct event *current(struct sk_buff *skb)
-{
-	struct packets *packets = here(0);
-	struct event *event;
-	__u64 depth;
-
-	if (!packets)
-		return 0;
-	depth = packets->depth;
-	if (!depth || depth > NESTED)
-		return 0;
-	event = &packets->at[(depth - 1) & (NESTED - 1)];
-	return event->skb == (__u64)skb ? event : 0;
+	bpf_map_update_elem(&running, &place, none, BPF_ANY);
+	return here();
 }
 
 static void describe(struct device *to, struct net_device *dev)
@@ -191,7 +132,7 @@ static void headers(struct event *event, struct sk_buff *skb)
 SEC("kprobe")
 int BPF_KPROBE(xmit_begins, struct sk_buff *skb, struct net_device *dev)
 {
-	struct packets *packets = here(1);
+	struct packets *packets = here_from_now_on();
 	struct event *event;
 	__u64 depth;
 
@@ -222,7 +163,7 @@ int BPF_KPROBE(xmit_begins, struct sk_buff *skb, struct net_device *dev)
 SEC("kretprobe")
 int xmit_ends(void *ctx)
 {
-	struct packets *packets = here(0);
+	struct packets *packets = here();
 	struct event *event;
 	__u32 zero = 0;
 	__u64 *count;
@@ -246,7 +187,7 @@ int xmit_ends(void *ctx)
 SEC("raw_tracepoint/kfree_skb")
 int freed(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct event *event = current((struct sk_buff *)ctx->args[0]);
+	struct event *event = current(ctx->args[0]);
 
 	if (event) {
 		event->verdict = DROP;
@@ -259,7 +200,7 @@ SEC("raw_tracepoint/netif_rx")
 int received(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct sk_buff *skb = (struct sk_buff *)ctx->args[0];
-	struct event *event = current(skb);
+	struct event *event = current((__u64)skb);
 
 	if (event) {
 		if (event->verdict == UNKNOWN)
@@ -272,7 +213,7 @@ int received(struct bpf_raw_tracepoint_args *ctx)
 SEC("kprobe")
 int BPF_KPROBE(redirected, struct sk_buff *skb)
 {
-	struct event *event = current(skb);
+	struct event *event = current((__u64)skb);
 
 	if (event)
 		event->verdict = REDIRECT;
@@ -283,7 +224,7 @@ SEC("raw_tracepoint/net_dev_queue")
 int queued(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct sk_buff *skb = (struct sk_buff *)ctx->args[0];
-	struct event *event = current(skb);
+	struct event *event = current((__u64)skb);
 
 	if (event && event->verdict == REDIRECT)
 		describe(&event->to, BPF_CORE_READ(skb, dev));

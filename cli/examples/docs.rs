@@ -174,7 +174,7 @@ fn json(roff: &mut Roff) {
                 "a line for each packet: time (seconds since 1970), device (name, ifindex, namespace: null for that of the command), \
                  role (primary, peer; null if the device has gone), verdict (pass, drop, redirect, unknown), reason (why it was dropped: the \
                  kernel's name without SKB_DROP_REASON_; otherwise null), to (the device that received it, or sends it after a redirect; \
-                 null if none was seen), length (in bytes, with the Ethernet header), mark, cpu, ethertype, protocol, source, source_port, destination, destination_port \
+                 null if none was seen), length (in bytes, with the Ethernet header), programs (those that ran, in order: id, name, verdict), mark, cpu, ethertype, protocol, source, source_port, destination, destination_port \
                  (null where the packet has none)",
             ),
             ("detach", "program (its id), link (null, or its id), unpinned (null, or the path), pins_left"),

@@ -7,13 +7,14 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::names::Names;
+use super::verdicts::Verdicts;
 use crate::device::Role;
 use crate::netlink::text;
 
 const ETH_P_IP: u16 = libc::ETH_P_IP as u16;
 const ETH_P_IPV6: u16 = libc::ETH_P_IPV6 as u16;
 
-/// `struct device` of bpf/trace.c.
+/// `struct device` of bpf/trace.h.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RawDevice {
@@ -22,7 +23,15 @@ pub struct RawDevice {
     name: [u8; 16],
 }
 
-/// `struct event` of bpf/trace.c.
+/// `struct ran` of bpf/trace.h.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+struct RawRan {
+    program: u32,
+    verdict: i32,
+}
+
+/// `struct event` of bpf/trace.h.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Raw {
@@ -42,6 +51,8 @@ pub struct Raw {
     spare: u8,
     source: [u8; 16],
     destination: [u8; 16],
+    count: u32,
+    programs: [RawRan; 8],
 }
 
 impl Raw {
@@ -104,6 +115,35 @@ impl fmt::Display for Device {
     }
 }
 
+/// A program that has run, and what it returned.
+#[derive(Clone, Debug, Serialize)]
+pub struct Ran {
+    pub id: u32,
+    pub name: Option<String>,
+    /// `next`, `pass`, `drop`, `redirect`, or another number.
+    pub verdict: String,
+}
+
+impl Ran {
+    fn new(raw: &RawRan, verdicts: &Verdicts) -> Self {
+        let verdict = match raw.verdict {
+            -1 => "next",
+            0 => "pass",
+            2 => "drop",
+            7 => "redirect",
+            _ => "",
+        };
+        Self {
+            id: raw.program,
+            name: verdicts.name(raw.program),
+            verdict: match verdict {
+                "" => raw.verdict.to_string(),
+                known => known.to_owned(),
+            },
+        }
+    }
+}
+
 /// A packet. The keys in JSON are these fields; the manual page documents them.
 #[derive(Clone, Debug, Serialize)]
 pub struct Event {
@@ -122,6 +162,8 @@ pub struct Event {
     pub to: Option<Device>,
     /// In bytes, with the Ethernet header.
     pub length: u32,
+    /// The programs in the order in which they ran: the first eight of those that have BTF.
+    pub programs: Vec<Ran>,
     pub mark: u32,
     pub cpu: u32,
     /// The protocol in the Ethernet header.
@@ -144,7 +186,7 @@ pub struct Clock {
 }
 
 impl Event {
-    pub fn new(raw: &Raw, clock: Clock, names: &mut Names) -> Option<Self> {
+    pub fn new(raw: &Raw, clock: Clock, names: &mut Names, verdicts: &Verdicts) -> Option<Self> {
         let elapsed = raw.time.saturating_sub(clock.monotonic) as f64 / 1e9;
         let verdict = match raw.verdict {
             1 => Verdict::Pass,
@@ -163,6 +205,12 @@ impl Event {
             reason: (verdict == Verdict::Drop).then(|| names.reason(raw.reason)),
             to: Device::new(&raw.to, names).filter(|_| verdict != Verdict::Drop),
             length: raw.len,
+            programs: raw
+                .programs
+                .iter()
+                .take(raw.count as usize)
+                .map(|ran| Ran::new(ran, verdicts))
+                .collect(),
             mark: raw.mark,
             cpu: raw.cpu,
             ethertype: raw.protocol,
@@ -229,7 +277,13 @@ impl fmt::Display for Event {
                 }
             }
             _ => f.write_str("the driver did not finish it"),
+        }?;
+        for (number, ran) in self.programs.iter().enumerate() {
+            let before = if number == 0 { "; " } else { ", " };
+            let name = ran.name.as_deref().unwrap_or_default();
+            write!(f, "{before}prog:{} {name} said {}", ran.id, ran.verdict)?;
         }
+        Ok(())
     }
 }
 
@@ -261,7 +315,7 @@ mod tests {
             real: 100.0,
         };
         let mut names = Names::for_test(&[(1, "pod")], &[(2, "TC_EGRESS")]);
-        Event::new(raw, clock, &mut names).expect("a device")
+        Event::new(raw, clock, &mut names, &Verdicts::for_test(3, "filter")).expect("a device")
     }
 
     fn udp() -> Raw {
@@ -312,6 +366,23 @@ mod tests {
         );
         let unknown = super::tests::event(&Raw { reason: 9, ..raw });
         assert_eq!(unknown.reason.as_deref(), Some("9"));
+    }
+
+    #[test]
+    fn the_programs_have_their_say() {
+        let mut raw = Raw {
+            verdict: 1,
+            count: 2,
+            ..udp()
+        };
+        for (ran, (program, verdict)) in raw.programs.iter_mut().zip([(3, -1), (4, 5)]) {
+            *ran = RawRan { program, verdict };
+        }
+        let text = event(&raw).to_string();
+        assert!(
+            text.ends_with("passed; prog:3 filter said next, prog:4  said 5"),
+            "{text}"
+        );
     }
 
     #[test]

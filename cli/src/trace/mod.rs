@@ -6,11 +6,13 @@
 mod event;
 mod names;
 mod programs;
+mod verdicts;
 
 use std::io;
 use std::io::Write as _;
 use std::os::fd::AsFd;
 use std::time::Duration;
+use std::time::Instant;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
@@ -36,8 +38,9 @@ use event::Clock;
 use names::Names;
 use programs::Key;
 use programs::Programs;
+use verdicts::Verdicts;
 
-/// How long to wait before the module is looked for again.
+/// How often to look for the module, and for programs that were attached in the meantime.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// What to follow, and how long.
@@ -60,15 +63,22 @@ pub fn trace(options: &Options, json: bool) -> Result<()> {
     // Before the programs are attached: a signal in between must not be lost.
     let stop = signals()?;
     let mut programs = Programs::attach(&devices)?;
+    let mut verdicts = Verdicts::new(programs.running()?)?;
+    verdicts.follow();
+    let mut looked = Instant::now();
     let (clock, mut names) = (now()?, Names::default());
     eprintln!("netkit-rs: following packets (Ctrl-C stops)");
     let mut left = options.count.unwrap_or(u64::MAX);
     let mut stopped = left == 0;
     while !stopped {
         stopped = programs.wait(stop.as_fd(), PAUSE)?;
-        programs.follow_module()?;
+        if looked.elapsed() >= PAUSE {
+            programs.follow_module()?;
+            verdicts.follow();
+            looked = Instant::now();
+        }
         while let Some(raw) = programs.next() {
-            let Some(event) = Event::new(&raw, clock, &mut names) else {
+            let Some(event) = Event::new(&raw, clock, &mut names, &verdicts) else {
                 continue;
             };
             left -= 1;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The BPF programs of bpf/trace.c in the kernel. They exist as long as the value.
 
+use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -146,6 +147,14 @@ impl Programs {
     pub fn next(&mut self) -> Option<Raw> {
         let item = self.events.next()?;
         Raw::read(&item)
+    }
+
+    /// The map with the packets that are being sent, for [`Verdicts`](super::verdicts::Verdicts).
+    pub fn running(&self) -> Result<BorrowedFd<'_>> {
+        match self.object.map("running") {
+            Some(aya::maps::Map::LruHashMap(map)) => Ok(map.fd().as_fd()),
+            _ => Err(anyhow!("no map running")),
+        }
     }
 
     /// How many packets found no room in the buffer.

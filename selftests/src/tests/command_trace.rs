@@ -6,6 +6,8 @@ use std::io::BufReader;
 use std::process::Child;
 use std::process::ChildStderr;
 use std::process::ChildStdout;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::ensure;
 use anyhow::Context;
@@ -21,9 +23,7 @@ use crate::bpf::mprog;
 use crate::bpf::mprog::Place;
 use crate::bpf::probe::Redirect;
 use crate::bpf::probe::Way;
-use crate::bpf::prog::Prog;
 use crate::bpf::PEER;
-use crate::bpf::PRIMARY;
 use crate::check;
 use crate::command;
 use crate::ctx::Ctx;
@@ -31,7 +31,6 @@ use crate::ctx::HOST4;
 use crate::ctx::POD4;
 use crate::module;
 use crate::netkit::Spec;
-use crate::netkit::DROP;
 use crate::traffic;
 
 tests![
@@ -140,9 +139,12 @@ fn passed(t: &Ctx) -> Result<()> {
 
 fn dropped(t: &Ctx) -> Result<()> {
     let duo = t.duo(Spec::l3())?;
-    let prog = Prog::returning(DROP)?;
-    mprog::attach(&prog, duo.pair.primary, PRIMARY, Place::default())?;
+    let object = command::object()?;
+    command::good(&format!("attach {object} -p into_the_pod --dev nk0"))?;
     let mut trace = Trace::start("--json trace nk0")?;
+    // The second program is attached while the trace runs.
+    command::good(&format!("attach {object} -p out_of_the_pod --dev nk0"))?;
+    thread::sleep(Duration::from_secs(2));
     traffic::udp_send(&duo.host, POD4.into(), 64)?;
     let packet = trace.packet("nk0")?;
     check::equal("verdict", &packet["verdict"], &json!("drop"))?;
@@ -154,6 +156,16 @@ fn dropped(t: &Ctx) -> Result<()> {
     };
     check::equal("reason", &packet["reason"], &json!(reason))?;
     check::equal("receiver", &packet["to"], &Value::Null)?;
+    let programs = packet["programs"].as_array().context("no programs")?;
+    let said: Vec<_> = programs
+        .iter()
+        .map(|program| (program["name"].clone(), program["verdict"].clone()))
+        .collect();
+    let expected = [
+        (json!("into_the_pod"), json!("next")),
+        (json!("out_of_the_pod"), json!("drop")),
+    ];
+    check::equal("programs", said, expected.to_vec())?;
     drop(trace);
     // The same as text.
     let mut trace = Trace::start("trace nk0 --count 1")?;
