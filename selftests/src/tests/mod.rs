@@ -81,10 +81,12 @@ mod command_refused;
 mod create;
 mod delete;
 mod dev_switch;
+mod dmabuf;
 mod drops;
 mod egress;
 mod forward;
 mod invalid;
+mod killed;
 mod lease;
 mod lengths;
 mod limits;
@@ -143,6 +145,8 @@ pub fn all() -> Vec<Test> {
         xsk::tests(),
         xsk_end::all(),
         zcrx::tests(),
+        killed::all(),
+        dmabuf::all(),
         big_tcp::tests(),
         attach::tests(),
         order::tests(),
