@@ -81,7 +81,7 @@ mod command_module;
 mod command_refused;
 mod create;
 mod delete;
-mod dev_switch;
+pub mod dev_switch;
 mod dmabuf;
 mod drops;
 mod egress;
