@@ -30,7 +30,11 @@ use crate::tests::dev_switch::AFTER;
 use crate::tests::tests;
 use crate::traffic;
 
-tests![forgotten_at_unload, forgotten_when_handed_back];
+tests![
+    forgotten_at_unload,
+    forgotten_when_handed_back,
+    deleted_before_unload,
+];
 
 /// A pair with the option, whose two ends differ in their indexes, and the program that looks at the device.
 struct Rig {
@@ -102,6 +106,16 @@ fn forgotten_at_unload(t: &Ctx) -> Result<()> {
     rig.as_usual(t)?;
 
     Ok(other.del_link(second.primary)?)
+}
+
+/// A device that was deleted has nothing to forget.
+fn deleted_before_unload(t: &Ctx) -> Result<()> {
+    module::load(&t.module)?;
+    let mut rig = Rig::new(t)?;
+    rig.switches_after(t)?;
+    t.host.del_link(rig.duo.pair.primary)?;
+    module::unload()?;
+    rig.told(0)
 }
 
 /// The answers are those of the built-in driver.
