@@ -54,12 +54,27 @@ void lessor_send(struct net_device *dev, struct sk_buff *skb)
 	rcu_read_unlock();
 }
 
+/* What the stack leaves to the card (NETIF_F_HW_CSUM). */
+static void lessor_checksum(const struct sk_buff *skb, struct sk_buff *frame)
+{
+	int start, len;
+	__sum16 *sum;
+
+	if (skb->ip_summed != CHECKSUM_PARTIAL)
+		return;
+	start = skb_checksum_start_offset(skb);
+	len = frame->len - start;
+	sum = (void *)frame->data + start + skb->csum_offset;
+	*sum = csum_fold(csum_partial(frame->data + start, len, 0)) ?: CSUM_MANGLED_0;
+}
+
 /* As on a real cable, bytes get to the other end, and nothing that the kernel knows about them. */
 static netdev_tx_t lessor_start_xmit(struct sk_buff *skb, struct net_device *dev)
 {
 	struct sk_buff *frame = netdev_alloc_skb(dev, skb->len);
 
-	if (frame && !skb_copy_bits(skb, 0, skb_put(frame, skb->len), skb->len)) {
+	if (frame && !lessor_copy(dev, skb, skb_put(frame, skb->len))) {
+		lessor_checksum(skb, frame);
 		lessor_send(dev, frame);
 		consume_skb(skb);
 	} else {

@@ -10,6 +10,8 @@
  * - memory is provided (io_uring): the payload of TCP into that memory, the headers beside it (queue.c);
  * - neither: to the stack.
  *
+ * It also sends packets whose payload the kernel does not read (devmem), as a card with a DMA engine does.
+ *
  * What each queue has seen is in the device's IFLA_INFO_DATA, for the tests to assert.
  */
 #ifndef NK_LESSOR_H
@@ -38,6 +40,7 @@ enum {
 #define LACKS_NDO_XDP_XMIT	(1 << 1)
 #define LACKS_NDO_XSK_WAKEUP	(1 << 2)
 #define LACKS_ZC_FEATURE	(1 << 3)
+#define LACKS_NETMEM_TX		(1 << 4)
 
 /* What a queue has and has seen. */
 struct lessor_seen {
@@ -89,6 +92,7 @@ extern const struct netdev_queue_mgmt_ops lessor_queue_mgmt_ops;
 int lessor_open_queues(struct net_device *dev);
 void lessor_close_queues(struct net_device *dev);
 bool lessor_has_provider(const struct lessor_queue *queue);
+int lessor_copy(struct net_device *dev, const struct sk_buff *skb, void *to);
 struct sk_buff *lessor_split(struct net_device *dev, struct lessor_queue *queue, struct sk_buff *skb);
 
 /* xsk.c */

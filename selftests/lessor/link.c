@@ -85,6 +85,12 @@ static int lessor_newlink(struct net_device *dev, struct rtnl_newlink_params *pa
 	dev->xdp_features = NETDEV_XDP_ACT_BASIC | NETDEV_XDP_ACT_REDIRECT;
 	if (!(lessor->lacks & LACKS_ZC_FEATURE))
 		dev->xdp_features |= NETDEV_XDP_ACT_XSK_ZEROCOPY;
+	if (!(lessor->lacks & LACKS_NETMEM_TX)) {
+		/* The stack can neither copy nor sum up what it does not read. */
+		dev->hw_features = NETIF_F_SG | NETIF_F_HW_CSUM;
+		dev->features |= dev->hw_features;
+		dev->netmem_tx = NETMEM_TX_DMA;
+	}
 
 	if (!params->tb[IFLA_ADDRESS])
 		eth_hw_addr_random(dev);

@@ -130,11 +130,30 @@ static u32 lessor_tcp_payload(const struct sk_buff *skb)
  * What the DMA engine of a card does. The parent addresses all memory and there is no IOMMU, so that a bus
  * address tells the physical one.
  */
-static void lessor_dma_write(struct net_device *dev, netmem_ref netmem, const void *from, u32 len)
+static void *lessor_dma_memory(struct net_device *dev, netmem_ref netmem)
 {
 	dma_addr_t addr = page_pool_get_dma_addr_netmem(netmem);
 
-	memcpy(phys_to_virt(dma_to_phys(dev->dev.parent, addr)), from, len);
+	return phys_to_virt(dma_to_phys(dev->dev.parent, addr));
+}
+
+/* The bytes of a packet that is sent. Those of its payload may be of a dmabuf, which the kernel does not read. */
+int lessor_copy(struct net_device *dev, const struct sk_buff *skb, void *to)
+{
+	int n;
+
+	if (skb_frags_readable(skb))
+		return skb_copy_bits(skb, 0, to, skb->len);
+	skb_copy_from_linear_data(skb, to, skb_headlen(skb));
+	to += skb_headlen(skb);
+	for (n = 0; n < skb_shinfo(skb)->nr_frags; n++) {
+		const skb_frag_t *frag = &skb_shinfo(skb)->frags[n];
+		const void *from = lessor_dma_memory(dev, skb_frag_netmem(frag));
+
+		memcpy(to, from + skb_frag_off(frag), skb_frag_size(frag));
+		to += skb_frag_size(frag);
+	}
+	return 0;
 }
 
 /*
@@ -162,7 +181,7 @@ struct sk_buff *lessor_split(struct net_device *dev, struct lessor_queue *queue,
 		if (!netmem)
 			goto drop;
 		len = min_t(u32, skb->len - at, PAGE_SIZE);
-		lessor_dma_write(dev, netmem, skb->data + at, len);
+		memcpy(lessor_dma_memory(dev, netmem), skb->data + at, len);
 		skb_add_rx_frag_netmem(split, frag, netmem, 0, len, PAGE_SIZE);
 	}
 	split->ip_summed = CHECKSUM_UNNECESSARY;

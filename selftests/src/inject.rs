@@ -21,6 +21,7 @@ use nix::sched::CpuSet;
 use nix::sys::socket;
 use nix::sys::socket::AddressFamily;
 use nix::sys::socket::ControlMessageOwned;
+use nix::sys::socket::LinkAddr;
 use nix::sys::socket::MsgFlags;
 use nix::sys::socket::SockFlag;
 use nix::sys::socket::SockType;
@@ -119,28 +120,56 @@ fn address(ifindex: u32, protocol: u16) -> libc::sockaddr_ll {
 
 /// An option of packet sockets.
 fn switch_on(socket: &OwnedFd, option: libc::c_int) -> Result<(), Errno> {
-    let on: libc::c_int = 1;
+    set_option(socket, libc::SOL_PACKET, option, 1)
+}
+
+/// An option that nix does not know.
+fn set_option(
+    socket: &impl AsRawFd,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> Result<(), Errno> {
     // SAFETY: the option's value outlives the call, with its true length.
     let ret = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
-            libc::SOL_PACKET,
+            level,
             option,
-            (&raw const on).cast(),
-            size_of_val(&on) as u32,
+            (&raw const value).cast(),
+            size_of_val(&value) as u32,
         )
     };
     Errno::result(ret).map(drop)
 }
 
+/// Datagrams that do not fit the way are refused.
+pub fn never_fragment(socket: &UdpSocket) -> Result<()> {
+    let (option, value) = (libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO);
+    set_option(socket, libc::IPPROTO_IP, option, value).context("IP_MTU_DISCOVER")
+}
+
 /// Shows every frame that a device receives or sends.
 pub struct Tap(OwnedFd);
 
+/// A frame at a packet socket.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Tapped {
+    /// Where the frame goes: `PACKET_HOST`, `PACKET_OUTGOING` and so on.
+    pub kind: u8,
+    pub frame: Vec<u8>,
+}
+
 impl Tap {
     pub fn on(ns: &Ns, ifindex: u32) -> Result<Self> {
+        Self::of(ns, ifindex, libc::ETH_P_ALL as u16)
+    }
+
+    /// Frames of one protocol only.
+    pub fn of(ns: &Ns, ifindex: u32, protocol: u16) -> Result<Self> {
         let fd = packet_socket(ns, SockFlag::SOCK_NONBLOCK)?;
         socket::setsockopt(&fd, socket::sockopt::RcvBufForce, &(1 << 23))?;
-        let address = address(ifindex, libc::ETH_P_ALL as u16);
+        let address = address(ifindex, protocol);
         // SAFETY: the address outlives the call, with its true length.
         let ret = unsafe {
             libc::bind(
@@ -155,11 +184,20 @@ impl Tap {
 
     /// The frames that have come.
     pub fn drain(&self) -> Result<Vec<Vec<u8>>> {
+        let tapped = self.tapped()?;
+        Ok(tapped.into_iter().map(|tapped| tapped.frame).collect())
+    }
+
+    /// The frames that have come, and where each goes.
+    pub fn tapped(&self) -> Result<Vec<Tapped>> {
         let mut frames = Vec::new();
         let mut buffer = vec![0; 70_000];
         loop {
-            match socket::recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
-                Ok(len) => frames.push(buffer[..len].to_vec()),
+            match socket::recvfrom::<LinkAddr>(self.0.as_raw_fd(), &mut buffer) {
+                Ok((len, from)) => frames.push(Tapped {
+                    kind: from.map_or(u8::MAX, |from| from.pkttype()),
+                    frame: buffer[..len].to_vec(),
+                }),
                 Err(Errno::EAGAIN) => return Ok(frames),
                 // What a device going down leaves at its sockets.
                 Err(Errno::ENETDOWN) => {}
@@ -254,20 +292,8 @@ impl Frames {
 }
 
 /// SO_ZEROCOPY: the kernel may send a datagram from the caller's pages.
-pub fn allow_zerocopy(socket: &UdpSocket) -> Result<()> {
-    let on: libc::c_int = 1;
-    // SAFETY: the option's value outlives the call, with its true length.
-    let ret = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_ZEROCOPY,
-            (&raw const on).cast(),
-            size_of_val(&on) as u32,
-        )
-    };
-    Errno::result(ret).context("SO_ZEROCOPY")?;
-    Ok(())
+pub fn allow_zerocopy(socket: &impl AsRawFd) -> Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_ZEROCOPY, 1).context("SO_ZEROCOPY")
 }
 
 /// Sends `payload`, which must stay as it is until [`zerocopy_done`].

@@ -36,6 +36,7 @@ pub const LACKS_NDO_BPF: u32 = 1 << 0;
 pub const LACKS_NDO_XDP_XMIT: u32 = 1 << 1;
 pub const LACKS_NDO_XSK_WAKEUP: u32 = 1 << 2;
 pub const LACKS_ZC_FEATURE: u32 = 1 << 3;
+pub const LACKS_NETMEM_TX: u32 = 1 << 4;
 
 /// `struct lessor_seen`: what a queue of a card has and has seen.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -11,6 +11,7 @@ mod check;
 mod command;
 mod ctx;
 mod differential;
+mod dmabuf;
 mod driver;
 mod ending;
 mod faults;

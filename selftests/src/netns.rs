@@ -5,15 +5,19 @@
 //! own socket. Other code that must run in the namespace, such as opening sockets, runs in a closure; the calling
 //! thread is in the namespace during the closure.
 
+use std::env;
 use std::fs;
 use std::fs::File;
 use std::ops::Deref;
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use anyhow::Context;
 use anyhow::Result;
+use nix::mount::mount;
+use nix::mount::MsFlags;
 use nix::sched::setns;
 use nix::sched::unshare;
 use nix::sched::CloneFlags;
@@ -96,11 +100,7 @@ impl Ns {
 
     /// Runs `f` inside the namespace.
     pub fn run<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<T> {
-        let home = File::open(OWN).context(OWN)?;
-        setns(self, CloneFlags::CLONE_NEWNET).context("setns")?;
-        let value = f();
-        setns(&home, CloneFlags::CLONE_NEWNET).context("setns back")?;
-        value
+        within(self, f)
     }
 
     /// A socket for the queues of the namespace's devices.
@@ -130,6 +130,55 @@ impl Ns {
 
     pub fn sysctl(&self, key: &str, value: &str) -> Result<()> {
         self.run(|| write_sysctl(key, value))
+    }
+
+    /// Mounts the sysfs of this namespace, in a folder of this name, and returns the folder.
+    pub fn mount_sysfs(&self, name: &str) -> Result<PathBuf> {
+        let at = env::temp_dir().join(format!("sys-{name}"));
+        fs::create_dir_all(&at)?;
+        let none: Option<&str> = None;
+        self.run(|| {
+            mount(Some("sysfs"), &at, Some("sysfs"), MsFlags::empty(), none).context("sysfs")?;
+            Ok(at.clone())
+        })
+    }
+}
+
+/// Runs `f` inside a namespace.
+fn within<T>(ns: impl AsFd, f: impl FnOnce() -> Result<T>) -> Result<T> {
+    let home = File::open(OWN).context(OWN)?;
+    setns(ns, CloneFlags::CLONE_NEWNET).context("setns")?;
+    let value = f();
+    setns(&home, CloneFlags::CLONE_NEWNET).context("setns back")?;
+    value
+}
+
+/// A setting of the whole machine, which only the first namespace has. Dropping the value sets it back.
+pub struct MachineWide {
+    first: File,
+    key: &'static str,
+    before: String,
+}
+
+impl MachineWide {
+    pub fn set(key: &'static str, value: &str) -> Result<Self> {
+        const FIRST: &str = "/proc/1/ns/net";
+        let first = File::open(FIRST).context(FIRST)?;
+        let path = format!("/proc/sys/{key}");
+        let before = within(&first, || {
+            let before = fs::read_to_string(&path).context(path.clone())?;
+            write_sysctl(key, value)?;
+            Ok(before)
+        })?;
+        Ok(Self { first, key, before })
+    }
+}
+
+impl Drop for MachineWide {
+    fn drop(&mut self) {
+        let before = self.before.trim();
+        // What fails here would be seen by later tests.
+        let _set_back = within(&self.first, || write_sysctl(self.key, before));
     }
 }
 

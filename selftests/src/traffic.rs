@@ -34,7 +34,7 @@ use crate::netns::Ns;
 /// How long to wait for what should come, and for what should not.
 const COMES: Duration = Duration::from_secs(5);
 const COMES_NOT: Duration = Duration::from_millis(60);
-const PORT: u16 = 4242;
+pub const PORT: u16 = 4242;
 
 fn any(ip: IpAddr) -> IpAddr {
     match ip {

@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! bpf_link: create, update, detach, pin, look at.
 
-use std::ffi::CString;
 use std::fs;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use nix::errno::Errno;
-
+use super::c_path;
 use super::check;
 use super::check_fd;
 use super::mprog::Place;
@@ -63,9 +60,7 @@ impl Link {
     }
 
     pub fn pin(&self, path: &Path) -> Answer<()> {
-        let path = c_path(path)?;
-        // SAFETY: `path` is a C string that outlives the call.
-        check(unsafe { libbpf_sys::bpf_obj_pin(self.fd.as_raw_fd(), path.as_ptr()) }).map(drop)
+        super::pin(&self.fd, path)
     }
 
     /// Puts another program behind the link; with `old`, only if that one is there.
@@ -109,10 +104,6 @@ pub fn create_fd(prog: impl AsFd, ifindex: u32, hook: u32, place: Place) -> Answ
     // SAFETY: the options outlive the call.
     let fd = unsafe { libbpf_sys::bpf_link_create(fd, ifindex as i32, hook, &opts) };
     check_fd(fd)
-}
-
-fn c_path(path: &Path) -> Answer<CString> {
-    CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)
 }
 
 fn info(fd: BorrowedFd<'_>) -> Answer<Info> {

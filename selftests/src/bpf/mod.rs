@@ -4,6 +4,7 @@
 //! A thin layer over libbpf's own calls. Every call returns the errno. The options are those of the kernel, one to one,
 //! so that wrong combinations can be tried.
 
+pub mod burst;
 pub mod ids;
 pub mod link;
 pub mod mprog;
@@ -14,8 +15,13 @@ pub mod steer;
 pub mod sum;
 pub mod tracer;
 
+use std::ffi::CString;
+use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
 use std::os::fd::FromRawFd;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use nix::errno::Errno;
 
@@ -40,6 +46,24 @@ fn check_fd(ret: i32) -> Answer<OwnedFd> {
     let fd = check(ret)?;
     // SAFETY: bpf(2) has just made this descriptor for us; nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn c_path(path: &Path) -> Answer<CString> {
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)
+}
+
+/// Pins a program or a link in a BPF file system.
+pub fn pin(object: impl AsFd, path: &Path) -> Answer<()> {
+    let path = c_path(path)?;
+    let fd = object.as_fd().as_raw_fd();
+    // SAFETY: `path` is a C string that outlives the call.
+    check(unsafe { libbpf_sys::bpf_obj_pin(fd, path.as_ptr()) }).map(drop)
+}
+
+/// As long as the descriptor is open, the kernel counts and times the runs of all programs.
+pub fn count_runs() -> Answer<OwnedFd> {
+    // SAFETY: a call without pointers.
+    check_fd(unsafe { libbpf_sys::bpf_enable_stats(libbpf_sys::BPF_STATS_RUN_TIME) })
 }
 
 /// An array map.

@@ -69,9 +69,33 @@ fn insn(code: u8, imm: i32) -> libbpf_sys::bpf_insn {
 
 /// The id of a program behind a descriptor.
 pub fn id(fd: BorrowedFd<'_>) -> Answer<u32> {
+    Ok(info(fd)?.id)
+}
+
+/// How often a program has run while runs were counted ([`super::count_runs`]).
+pub fn run_count(prog: impl AsFd) -> Answer<u64> {
+    Ok(info(prog.as_fd())?.run_cnt)
+}
+
+fn info(fd: BorrowedFd<'_>) -> Answer<libbpf_sys::bpf_prog_info> {
     let mut info = libbpf_sys::bpf_prog_info::default();
     let mut len = size_of_val(&info) as u32;
     // SAFETY: `info` is valid for the `len` bytes that the kernel may write.
     check(unsafe { libbpf_sys::bpf_prog_get_info_by_fd(fd.as_raw_fd(), &mut info, &mut len) })?;
-    Ok(info.id)
+    Ok(info)
+}
+
+/// Runs a program on one packet (BPF_PROG_TEST_RUN), and returns its return value.
+pub fn test_run(prog: impl AsFd, packet: &[u8]) -> Answer<u32> {
+    let mut opts = libbpf_sys::bpf_test_run_opts {
+        sz: size_of::<libbpf_sys::bpf_test_run_opts>() as _,
+        data_in: packet.as_ptr().cast(),
+        data_size_in: packet.len() as u32,
+        repeat: 1,
+        ..Default::default()
+    };
+    let fd = prog.as_fd().as_raw_fd();
+    // SAFETY: the packet outlives the call with its true length, and nothing is to be written back.
+    check(unsafe { libbpf_sys::bpf_prog_test_run_opts(fd, &mut opts) })?;
+    Ok(opts.retval)
 }

@@ -3,7 +3,6 @@
 
 use std::iter;
 use std::os::fd::AsFd;
-use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;
 
 use anyhow::anyhow;
@@ -12,8 +11,8 @@ use aya::include_bytes_aligned;
 use aya::maps::Array;
 use aya::Ebpf;
 
-use super::check;
 use super::probe;
+use super::prog;
 use super::Answer;
 
 /// What to do (`enum way`), and where to send it.
@@ -90,15 +89,6 @@ impl Steer {
     /// Runs the program on one packet (BPF_PROG_TEST_RUN), and returns its return value.
     pub fn test_run(&self, packet: &[u8]) -> Answer<u32> {
         let fd = self.fd().map_err(|_| nix::errno::Errno::EBADF)?;
-        let mut opts = libbpf_sys::bpf_test_run_opts {
-            sz: size_of::<libbpf_sys::bpf_test_run_opts>() as _,
-            data_in: packet.as_ptr().cast(),
-            data_size_in: packet.len() as u32,
-            repeat: 1,
-            ..Default::default()
-        };
-        // SAFETY: the packet outlives the call with its true length, and nothing is to be written back.
-        check(unsafe { libbpf_sys::bpf_prog_test_run_opts(fd.as_raw_fd(), &mut opts) })?;
-        Ok(opts.retval)
+        prog::test_run(fd, packet)
     }
 }

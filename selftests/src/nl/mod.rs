@@ -6,6 +6,8 @@
 
 pub mod attr;
 pub mod conf;
+pub mod genl;
+pub mod ipvs;
 pub mod link;
 pub mod netdev;
 pub mod nft;

@@ -1,24 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Queues of devices, and leases between them, over generic netlink (family "netdev").
 
-use netlink_packet_core::NLM_F_REQUEST;
+use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
 
 use super::attr;
 use super::attr::Attr;
 use super::attr::Attrs;
+use super::genl::find;
+use super::genl::Family;
 use super::Answer;
-use super::Message;
-use super::Netlink;
 use super::Refusal;
-
-const GENL_ID_CTRL: u16 = 0x10;
-const CTRL_CMD_GETFAMILY: u8 = 3;
-const CTRL_ATTR_FAMILY_ID: u16 = 1;
-const CTRL_ATTR_FAMILY_NAME: u16 = 2;
-const GENL_HEADER: usize = 4;
 
 const NETDEV_CMD_DEV_GET: u8 = 1;
 const NETDEV_CMD_QUEUE_GET: u8 = 10;
+const NETDEV_CMD_BIND_TX: u8 = 15;
 const NETDEV_CMD_QUEUE_CREATE: u8 = 16;
 const NETDEV_A_DEV_IFINDEX: u16 = 1;
 const NETDEV_A_DEV_XDP_FEATURES: u16 = 3;
@@ -31,6 +27,9 @@ const NETDEV_A_QUEUE_LEASE: u16 = 8;
 const NETDEV_A_LEASE_IFINDEX: u16 = 1;
 const NETDEV_A_LEASE_QUEUE: u16 = 2;
 const NETDEV_A_LEASE_NETNS_ID: u16 = 3;
+const NETDEV_A_DMABUF_IFINDEX: u16 = 1;
+const NETDEV_A_DMABUF_FD: u16 = 3;
+const NETDEV_A_DMABUF_ID: u16 = 4;
 const RX: u32 = 0;
 
 /// A receive queue as the kernel shows it.
@@ -52,35 +51,17 @@ pub struct Offer {
     pub ns: Option<i32>,
 }
 
-pub struct Netdev {
-    socket: Netlink,
-    family: u16,
-}
+pub struct Netdev(Family);
 
 impl Netdev {
     /// Opens a socket in the calling thread's network namespace.
     pub fn open() -> Answer<Self> {
-        let socket = Netlink::open_generic()?;
-        let mut attrs = Attrs::new();
-        attrs.str(CTRL_ATTR_FAMILY_NAME, "netdev");
-        let answer = socket.request(
-            GENL_ID_CTRL,
-            NLM_F_REQUEST,
-            &message(CTRL_CMD_GETFAMILY, &attrs),
-        )?;
-        let family = find(&answer, CTRL_ATTR_FAMILY_ID).and_then(|attr| attr.u16());
-        let family = family.ok_or_else(|| Refusal::nonsense("a family without id"))?;
-        Ok(Self { socket, family })
-    }
-
-    fn ask(&self, command: u8, attrs: &Attrs) -> Answer<Vec<Message>> {
-        self.socket
-            .request(self.family, NLM_F_REQUEST, &message(command, attrs))
+        Ok(Self(Family::open("netdev")?))
     }
 
     /// What the device can do for XDP (`NETDEV_XDP_ACT_*`).
     pub fn xdp_features(&self, index: u32) -> Answer<u64> {
-        let answer = self.ask(
+        let answer = self.0.ask(
             NETDEV_CMD_DEV_GET,
             Attrs::new().u32(NETDEV_A_DEV_IFINDEX, index),
         )?;
@@ -94,7 +75,7 @@ impl Netdev {
     pub fn queue(&self, index: u32, queue: u32) -> Answer<Queue> {
         let mut attrs = queue_id(queue);
         attrs.u32(NETDEV_A_QUEUE_IFINDEX, index);
-        let answer = self.ask(NETDEV_CMD_QUEUE_GET, &attrs)?;
+        let answer = self.0.ask(NETDEV_CMD_QUEUE_GET, &attrs)?;
         let shown = |kind| find(&answer, kind);
         let lease = shown(NETDEV_A_QUEUE_LEASE).and_then(|lease| {
             let lease = lease.nested();
@@ -123,10 +104,27 @@ impl Netdev {
         attrs.u32(NETDEV_A_QUEUE_IFINDEX, index);
         attrs.u32(NETDEV_A_QUEUE_TYPE, RX);
         attrs.nest_flagged(NETDEV_A_QUEUE_LEASE, &lease);
-        let answer = self.ask(NETDEV_CMD_QUEUE_CREATE, &attrs)?;
+        let answer = self.0.ask(NETDEV_CMD_QUEUE_CREATE, &attrs)?;
         find(&answer, NETDEV_A_QUEUE_ID)
             .and_then(|attr| attr.u32())
             .ok_or_else(|| Refusal::nonsense("a new queue without number"))
+    }
+
+    /// Maps a dmabuf for what sockets send through the device, and returns the number of the binding. It goes with this
+    /// socket.
+    pub fn bind_tx(&self, index: u32, dmabuf: impl AsFd) -> Answer<u32> {
+        let mut attrs = Attrs::new();
+        attrs.u32(NETDEV_A_DMABUF_IFINDEX, index);
+        attrs.u32(NETDEV_A_DMABUF_FD, dmabuf.as_fd().as_raw_fd() as u32);
+        self.bind_tx_with(&attrs)
+    }
+
+    /// As `bind_tx`, with these attributes.
+    pub fn bind_tx_with(&self, attrs: &Attrs) -> Answer<u32> {
+        let answer = self.0.ask(NETDEV_CMD_BIND_TX, attrs)?;
+        find(&answer, NETDEV_A_DMABUF_ID)
+            .and_then(|attr| attr.u32())
+            .ok_or_else(|| Refusal::nonsense("a binding without number"))
     }
 }
 
@@ -135,14 +133,4 @@ fn queue_id(queue: u32) -> Attrs {
     attrs.u32(NETDEV_A_QUEUE_ID, queue);
     attrs.u32(NETDEV_A_QUEUE_TYPE, RX);
     attrs
-}
-
-/// A message of generic netlink: command and version before the attributes.
-fn message(command: u8, attrs: &Attrs) -> Vec<u8> {
-    [&[command, 1, 0, 0], attrs.bytes()].concat()
-}
-
-fn find(answer: &[Message], kind: u16) -> Option<Attr> {
-    let attrs = attr::parse(answer.first()?.payload.get(GENL_HEADER..)?);
-    attr::find(&attrs, kind).cloned()
 }

@@ -12,7 +12,6 @@ use netkit_rs::failure::Kind;
 use nix::errno::Errno;
 
 use super::operations::Operations;
-use super::picture::mount_sysfs;
 use super::places;
 use super::states;
 use super::stream::Pace;
@@ -83,7 +82,7 @@ fn under_load(
     let places = places::all(t)?;
     let managed = t.ns()?;
     let idle = Spec::l3().create(&managed, &managed)?;
-    let sysfs = mount_sysfs(&managed, "managed")?;
+    let sysfs = managed.mount_sysfs("managed")?;
     let streams = Streams::over(&places)?;
     let (programs, settings) = (Operations::default(), Operations::default());
     let pause = 4 * pace.pause;

@@ -13,6 +13,7 @@ mod hold;
 mod kernel;
 mod kinds;
 mod operations;
+mod options;
 mod picture;
 mod places;
 mod queues;
@@ -31,6 +32,7 @@ pub fn tests() -> Vec<Test> {
         queues::tests(),
         same::tests(),
         kinds::tests(),
+        options::tests(),
         deletions::tests(),
         kernel::tests(),
         busy::tests(),

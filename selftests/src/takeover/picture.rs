@@ -10,8 +10,6 @@ use std::path::PathBuf;
 use anyhow::bail;
 use anyhow::Context;
 use anyhow::Result;
-use nix::mount::mount;
-use nix::mount::MsFlags;
 
 use super::ethtool;
 use crate::bpf::link::Link as BpfLink;
@@ -29,17 +27,6 @@ use crate::nl::link::Link;
 const CACHEINFO: u16 = 5;
 const REACHABLE_TIME: Range<usize> = 8..12;
 
-/// Mounts the sysfs that shows a namespace's devices.
-pub fn mount_sysfs(ns: &Ns, name: &str) -> Result<PathBuf> {
-    let at = std::env::temp_dir().join(format!("sys-{name}"));
-    fs::create_dir_all(&at)?;
-    let none: Option<&str> = None;
-    ns.run(|| {
-        mount(Some("sysfs"), &at, Some("sysfs"), MsFlags::empty(), none).context("sysfs")?;
-        Ok(at.clone())
-    })
-}
-
 /// What was read, by what it was read from.
 #[derive(Clone, Debug, Default)]
 pub struct Picture(BTreeMap<String, String>);
@@ -55,7 +42,7 @@ impl<'a> Camera<'a> {
     pub fn new(t: &Ctx, links: &'a [BpfLink]) -> Result<Self> {
         let mut spaces = Vec::new();
         for (number, ns) in t.spaces().into_iter().enumerate() {
-            let sysfs = mount_sysfs(&ns, &number.to_string())?;
+            let sysfs = ns.mount_sysfs(&number.to_string())?;
             spaces.push((ns, sysfs));
         }
         Ok(Self { spaces, links })

@@ -41,20 +41,20 @@ tests![
 ];
 
 const BEFORE: u32 = 0;
-const AFTER: u32 = 1;
+pub const AFTER: u32 = 1;
 
-fn spec(value: u32) -> Spec {
+pub fn spec(value: u32) -> Spec {
     Spec::l3().with_data(|data| data.u32(DEV_SWITCH, value))
 }
 
-fn change(t: &Ctx, index: u32, value: u32) -> Answer<()> {
+pub fn change(t: &Ctx, index: u32, value: u32) -> Answer<()> {
     let mut data = Attrs::new();
     data.u32(DEV_SWITCH, value);
     t.host.set_link(index, &linkinfo(netkit::KIND, Some(&data)))
 }
 
 /// What a device shows of the option. The default is not shown.
-fn dumped(t: &Ctx, index: u32) -> Result<Option<u32>> {
+pub fn dumped(t: &Ctx, index: u32) -> Result<Option<u32>> {
     let data = t.host.link_by_index(index)?.data();
     Ok(attr::find(&data, DEV_SWITCH).and_then(|attr| attr.u32()))
 }
@@ -159,7 +159,7 @@ fn through_the_peer(t: &Ctx) -> Result<()> {
 }
 
 /// The device that the programs of the primary see in `skb->ifindex`.
-fn seen(duo: &Duo, probes: &mut Probes) -> Result<u32> {
+pub fn seen(duo: &Duo, probes: &mut Probes) -> Result<u32> {
     probes.reset()?;
     check::that(
         "arrives",

@@ -71,6 +71,7 @@ pub(crate) use tests;
 
 mod attach;
 mod aya;
+mod backlog;
 mod big_tcp;
 mod carrier;
 mod change;
@@ -81,24 +82,31 @@ mod command_refused;
 mod command_trace;
 mod create;
 mod delete;
-mod dev_switch;
+pub mod dev_switch;
+mod dmabuf;
 mod drops;
 mod egress;
 mod forward;
+mod hook_order;
 mod invalid;
+mod ipvs;
+mod killed;
 mod lease;
 mod lengths;
 mod limits;
 mod links;
 mod mac;
 pub mod module;
+mod mtu;
 mod order;
 mod packet;
+mod packet_sockets;
 mod policy;
 mod query;
 mod redirect;
 mod rights;
 mod room;
+mod run_count;
 mod scrub;
 mod shapes;
 mod show;
@@ -108,6 +116,7 @@ mod symbols;
 mod tracing;
 mod users;
 mod verdict;
+mod write_back;
 mod xdp;
 pub mod xsk;
 mod xsk_end;
@@ -121,6 +130,7 @@ pub fn all() -> Vec<Test> {
         mac::tests(),
         limits::tests(),
         change::tests(),
+        write_back::tests(),
         delete::tests(),
         users::tests(),
         rights::tests(),
@@ -131,9 +141,13 @@ pub fn all() -> Vec<Test> {
         verdict::tests(),
         drops::tests(),
         egress::tests(),
+        backlog::all(),
+        ipvs::all(),
         dev_switch::tests(),
         scrub::tests(),
         packet::tests(),
+        packet_sockets::tests(),
+        mtu::tests(),
         lengths::tests(),
         shapes::tests(),
         zero_copy::tests(),
@@ -145,9 +159,13 @@ pub fn all() -> Vec<Test> {
         xsk::tests(),
         xsk_end::all(),
         zcrx::tests(),
+        killed::all(),
+        dmabuf::all(),
         big_tcp::tests(),
         attach::tests(),
         order::tests(),
+        hook_order::tests(),
+        run_count::tests(),
         query::tests(),
         links::tests(),
         aya::tests(),

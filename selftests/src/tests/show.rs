@@ -215,11 +215,7 @@ fn sysfs(t: &Ctx) -> Result<()> {
     let pair = Spec::l3().create(&t.host, &t.host)?;
     // The first are the kernel's own devices, of which there are as many as it has drivers for.
     check::equal("the peer is made first", pair.peer + 1, pair.primary)?;
-    // sysfs shows the namespace in which it was mounted: mount one of ours.
-    let at = std::env::temp_dir();
-    let none: Option<&str> = None;
-    let flags = nix::mount::MsFlags::empty();
-    nix::mount::mount(Some("sysfs"), &at, Some("sysfs"), flags, none).context("sysfs")?;
+    let at = t.host.mount_sysfs("host")?;
     let read = |file: &str| -> String {
         let path = at.join("class/net/nk0").join(file);
         std::fs::read_to_string(path).unwrap_or_else(|no| format!("{:?}", no.kind()))
@@ -250,7 +246,6 @@ fn sysfs(t: &Ctx) -> Result<()> {
         .map(|file| format!("{file}: {}", read(file).trim()))
         .collect();
     t.same("nk0", lines.join("\n"));
-    nix::mount::umount(&at).context("umount")?;
     Ok(())
 }
 

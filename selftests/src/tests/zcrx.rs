@@ -38,7 +38,7 @@ tests![
 ];
 
 const PHYS4: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 1);
-const WORLD4: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 2);
+pub const WORLD4: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 2);
 const PORT: u16 = 4243;
 /// Less than the memory that is provided: out of order, what is in flight may take all buffers but the one that is
 /// waited for.
@@ -48,7 +48,7 @@ const COMES: Duration = Duration::from_secs(10);
 /// A pair whose end in the pod has the card's queue 2 on lease as its queue 1, and a way from the world to the pod.
 pub struct Bench {
     pub cable: Cable,
-    duo: Duo,
+    pub duo: Duo,
 }
 
 impl Bench {
