@@ -12,6 +12,8 @@ pub mod prog;
 pub mod slow;
 pub mod steer;
 pub mod sum;
+pub mod tail;
+pub mod tproxy;
 
 use std::os::fd::FromRawFd;
 use std::os::fd::OwnedFd;
@@ -43,10 +45,15 @@ fn check_fd(ret: i32) -> Answer<OwnedFd> {
 
 /// An array map.
 pub fn array_map(value_size: u32, max_entries: u32) -> Answer<OwnedFd> {
+    map(libbpf_sys::BPF_MAP_TYPE_ARRAY, value_size, max_entries)
+}
+
+/// A map of any kind whose keys are numbers.
+fn map(kind: u32, value_size: u32, max_entries: u32) -> Answer<OwnedFd> {
     // SAFETY: no name and no options; the other arguments are numbers.
     check_fd(unsafe {
         libbpf_sys::bpf_map_create(
-            libbpf_sys::BPF_MAP_TYPE_ARRAY,
+            kind,
             std::ptr::null(),
             4,
             value_size,

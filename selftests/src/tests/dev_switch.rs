@@ -40,14 +40,14 @@ tests![
     traffic_of_every_kind,
 ];
 
-const BEFORE: u32 = 0;
-const AFTER: u32 = 1;
+pub const BEFORE: u32 = 0;
+pub const AFTER: u32 = 1;
 
 fn spec(value: u32) -> Spec {
     Spec::l3().with_data(|data| data.u32(DEV_SWITCH, value))
 }
 
-fn change(t: &Ctx, index: u32, value: u32) -> Answer<()> {
+pub fn change(t: &Ctx, index: u32, value: u32) -> Answer<()> {
     let mut data = Attrs::new();
     data.u32(DEV_SWITCH, value);
     t.host.set_link(index, &linkinfo(netkit::KIND, Some(&data)))

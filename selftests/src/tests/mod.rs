@@ -81,9 +81,11 @@ mod command_refused;
 mod create;
 mod delete;
 mod dev_switch;
+mod dev_switch_helpers;
 mod drops;
 mod egress;
 mod forward;
+mod hooks;
 mod invalid;
 mod lease;
 mod lengths;
@@ -91,19 +93,25 @@ mod limits;
 mod links;
 mod mac;
 pub mod module;
+mod nested;
 mod order;
 mod packet;
 mod policy;
 mod query;
 mod redirect;
+mod redirect_peer;
 mod rights;
 mod room;
 mod scrub;
+mod scrubbing;
+mod senders;
 mod shapes;
 mod show;
 mod single;
 mod stacked;
 mod symbols;
+mod tail_calls;
+mod tproxy;
 mod users;
 mod verdict;
 mod xdp;
@@ -130,13 +138,21 @@ pub fn all() -> Vec<Test> {
         drops::tests(),
         egress::tests(),
         dev_switch::tests(),
+        dev_switch_helpers::all(),
+        tproxy::tests(),
         scrub::tests(),
+        scrubbing::tests(),
+        hooks::tests(),
         packet::tests(),
         lengths::tests(),
         shapes::tests(),
         zero_copy::tests(),
         checksum::tests(),
         redirect::tests(),
+        redirect_peer::all(),
+        senders::tests(),
+        nested::tests(),
+        tail_calls::tests(),
         stacked::tests(),
         xdp::tests(),
         lease::tests(),
