@@ -9,6 +9,7 @@ pub mod link;
 pub mod mprog;
 pub mod probe;
 pub mod prog;
+pub mod secpath;
 pub mod slow;
 pub mod steer;
 pub mod sum;

@@ -116,6 +116,7 @@ fn cookies(t: &Ctx) -> Result<()> {
     let duo = t.duo(Spec::l3())?;
     let mut probes = Probes::load(1)?;
     mprog::attach(probes.fd(0)?, duo.pair.primary, PRIMARY, Place::default())?;
+    let _receiver = traffic::udp_receiver(&duo.pod, POD4.into())?;
     let sender = traffic::udp_sender(&duo.host, POD4.into())?;
     let mut seen = Vec::new();
     for setting in [BEFORE, AFTER] {
@@ -126,7 +127,11 @@ fn cookies(t: &Ctx) -> Result<()> {
         check::equal("packets", packet.count, 1)?;
         check::that("a socket", packet.socket_cookie != 0)?;
         check::equal("family", packet.family, libc::AF_INET as u32)?;
-        seen.push((packet.socket_cookie, packet.netns_cookie, packet.ingress_ifindex));
+        seen.push((
+            packet.socket_cookie,
+            packet.netns_cookie,
+            packet.ingress_ifindex,
+        ));
     }
     check::equal("after", seen[1], seen[0])
 }

@@ -33,13 +33,7 @@ use crate::netkit::SCRUB_NONE;
 use crate::netns::Ns;
 use crate::traffic;
 
-tests![
-    of_the_host,
-    of_the_pod,
-    forwarded,
-    at_home,
-    control_buffer,
-];
+tests![of_the_host, of_the_pod, forwarded, at_home, control_buffer,];
 
 const MARK: u32 = 42;
 /// Slots of the probes, in the order in which a packet meets them.
@@ -101,7 +95,13 @@ impl Cookies {
 }
 
 /// The probes on the way from one end of a pair to the other.
-fn probes_on_the_way(from: &Ns, to: &Ns, devices: [u32; 2], primary: &Ns, hook: u32) -> Result<Probes> {
+fn probes_on_the_way(
+    from: &Ns,
+    to: &Ns,
+    devices: [u32; 2],
+    primary: &Ns,
+    hook: u32,
+) -> Result<Probes> {
     let probes = Probes::load(3)?;
     let [near, far] = devices;
     let index = if hook == PRIMARY { near } else { far };
@@ -139,7 +139,11 @@ fn from_a_socket(duo: &Duo, hook: u32, kept: u32) -> Result<()> {
     let order = probes.order()?;
     check::equal("order", order, vec![SENT, CROSSING, RECEIVED])?;
 
-    check::equal("sent", devices_and_mark(&mut probes, SENT)?, (near, 0, MARK))?;
+    check::equal(
+        "sent",
+        devices_and_mark(&mut probes, SENT)?,
+        (near, 0, MARK),
+    )?;
     let crossing = devices_and_mark(&mut probes, CROSSING)?;
     check::equal("crossing", crossing, (far, 0, kept))?;
     let received = devices_and_mark(&mut probes, RECEIVED)?;
@@ -255,7 +259,10 @@ fn control_buffer(t: &Ctx) -> Result<()> {
     traffic::udp_send(&duo.host, POD4.into(), 64)?;
     check::soon("received", || Ok(probes.seen(3)?.count == 1))?;
     for slot in 0..4 {
-        t.same(&format!("slot {slot}"), format!("{:x?}", probes.seen(slot)?.cb));
+        t.same(
+            &format!("slot {slot}"),
+            format!("{:x?}", probes.seen(slot)?.cb),
+        );
     }
     Ok(())
 }

@@ -87,6 +87,7 @@ mod egress;
 mod forward;
 mod hooks;
 mod invalid;
+mod ipsec;
 mod lease;
 mod lengths;
 mod limits;
@@ -142,6 +143,7 @@ pub fn all() -> Vec<Test> {
         tproxy::tests(),
         scrub::tests(),
         scrubbing::tests(),
+        ipsec::all(),
         hooks::tests(),
         packet::tests(),
         lengths::tests(),

@@ -61,7 +61,12 @@ impl Link {
         let steer = Steer::load()?;
         near.run(|| {
             let prog = steer.fd()?;
-            Ok(mprog::attach(prog, pair.primary, PRIMARY, Place::default())?)
+            Ok(mprog::attach(
+                prog,
+                pair.primary,
+                PRIMARY,
+                Place::default(),
+            )?)
         })?;
         Ok(Self {
             near: near.clone(),
@@ -98,7 +103,8 @@ impl Chain {
             }
             links.push(link);
         }
-        t.host.add_address(links[0].pair.primary, HOST4.into(), 24)?;
+        t.host
+            .add_address(links[0].pair.primary, HOST4.into(), 24)?;
         Ok(Self { links })
     }
 
@@ -125,7 +131,9 @@ fn first<T: From<u8>>(count: usize, len: usize) -> Vec<T> {
 
 /// One for the last, if it is reached.
 fn last(len: usize) -> Vec<u64> {
-    (1..=len).map(|n| (n == len && n <= DEEPEST).into()).collect()
+    (1..=len)
+        .map(|n| (n == len && n <= DEEPEST).into())
+        .collect()
 }
 
 fn runs_to_its_end(t: &Ctx, chain: &Chain) -> Result<()> {
@@ -218,7 +226,11 @@ fn from_pod_to_pod(t: &Ctx) -> Result<()> {
     third.add_address(links[1].pair.peer, HOST4.into(), 24)?;
     let came = traffic::udp_arrives(&duo.pod, &third, HOST4.into(), true)?;
     check::equal("arrives in the third pod", came, true)?;
-    check::equal("received", (links[0].received()?, links[1].received()?), (0, 1))
+    check::equal(
+        "received",
+        (links[0].received()?, links[1].received()?),
+        (0, 1),
+    )
 }
 
 /// The requests of programs inside one another are kept in one place. A redirect that the outer program has asked for is lost

@@ -117,7 +117,12 @@ impl Rig {
     fn move_program(&self, from: u32, to: u32) -> Result<()> {
         let primary = self.duo.pair.primary;
         mprog::detach(None, primary, from, Place::default())?;
-        Ok(mprog::attach(self.steer.fd()?, primary, to, Place::default())?)
+        Ok(mprog::attach(
+            self.steer.fd()?,
+            primary,
+            to,
+            Place::default(),
+        )?)
     }
 
     /// (sent by the far end, received by the near one) of the other pair.
@@ -140,16 +145,29 @@ fn from_the_peers_program(t: &Ctx) -> Result<()> {
     let mut probes = Probes::load(1)?;
     mprog::attach(probes.fd(0)?, rig.other.primary, PEER, Place::default())?;
     let (pod, host) = (&rig.duo.pod, &rig.duo.host);
-    check::that("arrives", traffic::udp_arrives(pod, host, HOST4.into(), true)?)?;
+    check::that(
+        "arrives",
+        traffic::udp_arrives(pod, host, HOST4.into(), true)?,
+    )?;
     check::equal("the program ran", rig.steer.count()?, 1)?;
     check::equal("sent, received", rig.counts()?, (1, 1))?;
     let seen = probes.seen(0)?;
     let expected = (1, rig.other.primary, 106);
-    check::equal("seen on the way", (seen.count, seen.ifindex, seen.len), expected)?;
+    check::equal(
+        "seen on the way",
+        (seen.count, seen.ifindex, seen.len),
+        expected,
+    )?;
     let primary = host.stats(rig.duo.pair.primary)?;
     check::equal("received by the own primary", primary.rx_packets, 0)?;
-    t.same("other's primary", format!("{:?}", host.stats(rig.other.primary)?));
-    t.same("other's peer", format!("{:?}", rig.far.stats(rig.other.peer)?));
+    t.same(
+        "other's primary",
+        format!("{:?}", host.stats(rig.other.primary)?),
+    );
+    t.same(
+        "other's peer",
+        format!("{:?}", rig.far.stats(rig.other.peer)?),
+    );
     Ok(())
 }
 
@@ -157,7 +175,10 @@ fn from_the_peers_program(t: &Ctx) -> Result<()> {
 fn from_the_primarys_program(t: &Ctx) -> Result<()> {
     let rig = Rig::new(t, Spec::l3(), PRIMARY)?;
     let (host, pod) = (&rig.duo.host, &rig.duo.pod);
-    check::that("arrives", traffic::udp_arrives(host, pod, POD4.into(), true)?)?;
+    check::that(
+        "arrives",
+        traffic::udp_arrives(host, pod, POD4.into(), true)?,
+    )?;
     check::equal("the program ran", rig.steer.count()?, 1)?;
     check::equal("sent, received", rig.counts()?, (1, 1))?;
     let own = pod.stats(rig.duo.pair.peer)?;
@@ -225,13 +246,21 @@ fn to_a_device_that_is_down(t: &Ctx) -> Result<()> {
     let rig = Rig::new(t, Spec::l3(), PEER)?;
     rig.far.down(rig.other.peer)?;
     let counted = rig.send_from_the_pod()?;
-    check::equal("peer down", (counted.tx_packets, counted.tx_dropped), (1, 0))?;
+    check::equal(
+        "peer down",
+        (counted.tx_packets, counted.tx_dropped),
+        (1, 0),
+    )?;
     check::equal("sent, received", rig.counts()?, (0, 0))?;
     // The peer is up, but nobody is at its other end.
     rig.far.up(rig.other.peer)?;
     rig.near.down(rig.other.primary)?;
     let counted = rig.send_from_the_pod()?;
-    check::equal("device down", (counted.tx_packets, counted.tx_dropped), (1, 0))?;
+    check::equal(
+        "device down",
+        (counted.tx_packets, counted.tx_dropped),
+        (1, 0),
+    )?;
     check::equal("sent, received", rig.counts()?, (0, 0))?;
     rig.near.up(rig.other.primary)?;
     rig.near.running(rig.other.primary)?;
@@ -250,7 +279,8 @@ fn unknown_flags(t: &Ctx) -> Result<()> {
     for flags in flags {
         let what = format!("flags {flags:#x}");
         check::equal(&what, answer_to(flags)?, DROP as u32)?;
-        rig.steer.order(Order::PeerFlags(rig.other.primary, flags))?;
+        rig.steer
+            .order(Order::PeerFlags(rig.other.primary, flags))?;
         let counted = rig.send_from_the_pod()?;
         check::equal(&what, (counted.tx_packets, counted.tx_dropped), (0, 1))?;
     }

@@ -8,8 +8,8 @@ use anyhow::Result;
 use crate::bpf::mprog;
 use crate::bpf::mprog::Place;
 use crate::bpf::probe::Probes;
-use crate::bpf::probe::Rule;
 use crate::bpf::probe::Redirect;
+use crate::bpf::probe::Rule;
 use crate::bpf::probe::Way;
 use crate::bpf::TCX_EGRESS;
 use crate::bpf::TCX_INGRESS;
@@ -67,7 +67,12 @@ fn type_and_mark_through_the_pair(t: &Ctx) -> Result<()> {
         let duo = t.duo(spec)?;
         let mut probes = Probes::load(2)?;
         probes.rule(0, marked())?;
-        mprog::attach(probes.fd(0)?, duo.pair.primary, TCX_EGRESS, Place::default())?;
+        mprog::attach(
+            probes.fd(0)?,
+            duo.pair.primary,
+            TCX_EGRESS,
+            Place::default(),
+        )?;
         duo.attach_in_pod(probes.fd(1)?, TCX_INGRESS)?;
         traffic::udp_send(&duo.host, POD4.into(), 64)?;
         arrives_with(&mut probes, &duo, mark)?;
@@ -88,7 +93,9 @@ fn by_loopback(t: &Ctx) -> Result<(Duo, Redirect)> {
 /// The sender's address is the host's other one.
 fn send_by_loopback(t: &Ctx) -> Result<()> {
     let sender = t.host.run(|| Ok(std::net::UdpSocket::bind((HOST4, 0))?))?;
-    sender.send_to(&[0x5a; 64], (POD4, 4242)).context("sending")?;
+    sender
+        .send_to(&[0x5a; 64], (POD4, 4242))
+        .context("sending")?;
     Ok(())
 }
 

@@ -198,8 +198,7 @@ fn redirects_of_a_forwarded_packet(t: &Ctx) -> Result<()> {
 
 /// A program has the number of a device that was deleted. Another device does not take its place, unless it gets that number.
 fn stale_index(t: &Ctx) -> Result<()> {
-    let orders: [fn(u32) -> Order; 4] =
-        [Order::Egress, Order::Ingress, Order::Neigh, Order::Clone];
+    let orders: [fn(u32) -> Order; 4] = [Order::Egress, Order::Ingress, Order::Neigh, Order::Clone];
     for hook in [PRIMARY, PEER] {
         let mut rig = Rig::new(t, hook)?;
         let stale = rig.sink;

@@ -2,7 +2,8 @@
 //! Tail calls: an attached program goes on in a program of an array, whose verdict counts.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
@@ -44,7 +45,7 @@ tests![
     replaced_under_traffic,
 ];
 
-/// A pair without policy forward: what arrives has a verdict.
+/// A pair through which nothing passes without a program.
 fn duo(t: &Ctx) -> Result<Duo> {
     t.duo(Spec::l3().policy(DROP).peer_policy(DROP))
 }
@@ -66,10 +67,10 @@ fn the_called_programs_verdict(t: &Ctx) -> Result<()> {
         let (tail, mut behind) = (Tail::load(PASS)?, Probes::load(1)?);
         mprog::attach(tail.fd()?, duo.pair.primary, hook, Place::default())?;
         mprog::attach(behind.fd(0)?, duo.pair.primary, hook, Place::default())?;
-        // NEXT goes to the program behind, and then to the policy.
+        // NEXT goes to the program behind. After the last program it means to pass, whatever the policy is.
         for (verdict, arrives, next) in [
             (PASS, true, 0),
-            (NEXT, false, 1),
+            (NEXT, true, 1),
             (DROP, false, 0),
             (100, false, 0),
         ] {
@@ -189,7 +190,8 @@ fn attach_types(t: &Ctx) -> Result<()> {
 
 /// Each packet runs one of the programs that are put into the array in turn, or meets the empty array.
 fn replaced_under_traffic(t: &Ctx) -> Result<()> {
-    const PAUSE: Duration = Duration::from_millis(1);
+    const ROUNDS: u32 = 5;
+    const PAUSE: Duration = Duration::from_millis(5);
     let duo = duo(t)?;
     let mut probes = Probes::load(2)?;
     for slot in 0..2 {
@@ -202,11 +204,10 @@ fn replaced_under_traffic(t: &Ctx) -> Result<()> {
         [out.calls()?, back.calls()?],
         [probes.fd(0)?, probes.fd(1)?],
     );
-    let done = AtomicBool::new(false);
-    let replaced = thread::scope(|scope| {
-        let replacing = scope.spawn(|| -> Result<u64> {
-            let mut rounds = 0;
-            while !done.load(Ordering::Relaxed) {
+    let (done, rounds) = (AtomicBool::new(false), AtomicU32::new(0));
+    thread::scope(|scope| {
+        let replacing = scope.spawn(|| -> Result<()> {
+            while !done.load(Relaxed) {
                 for array in arrays {
                     tail::set_prog(array, programs[0])?;
                     thread::sleep(PAUSE);
@@ -214,19 +215,22 @@ fn replaced_under_traffic(t: &Ctx) -> Result<()> {
                     thread::sleep(PAUSE);
                     tail::clear_prog(array)?;
                 }
-                rounds += 1;
+                rounds.fetch_add(1, Relaxed);
             }
-            Ok(rounds)
+            Ok(())
         });
-        let traffic = (0..5).try_for_each(|_| {
-            traffic::tcp_exchange(&duo.host, &duo.pod, POD4.into(), 300_000)?;
-            traffic::udp_exchange(&duo.pod, &duo.host, HOST4.into(), 500)
-        });
-        done.store(true, Ordering::Relaxed);
-        let rounds = replacing.join().unwrap_or_else(|_| anyhow::bail!("panicked"));
-        traffic.and(rounds)
+        let traffic = || -> Result<()> {
+            while rounds.load(Relaxed) < ROUNDS && !replacing.is_finished() {
+                traffic::tcp_exchange(&duo.host, &duo.pod, POD4.into(), 300_000)?;
+                traffic::udp_exchange(&duo.pod, &duo.host, HOST4.into(), 500)?;
+            }
+            Ok(())
+        };
+        let traffic = traffic();
+        done.store(true, Relaxed);
+        let replacing = replacing.join();
+        traffic.and(replacing.unwrap_or_else(|_| anyhow::bail!("panicked")))
     })?;
-    t.note(format!("{replaced} rounds"));
     for tail in [&out, &back] {
         check::that("met an empty array", tail.run()?.failed > 0)?;
     }
