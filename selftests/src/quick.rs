@@ -23,6 +23,7 @@ const NAMES: &[&str] = &[
     "policy::",
     "query::",
     "redirect::",
+    "redirect_peer::",
     "room::",
     "scrub::",
     "show::",

@@ -199,6 +199,8 @@ fn by_redirect_from_the_primary(t: &Ctx) -> Result<()> {
     client.running(second.peer)?;
     client.add_route(POD.ip(), 32, second.peer, Some([10, 2, 0, 1].into()))?;
     t.host.sysctl("net/ipv4/ip_forward", "1")?;
+    // Otherwise the host finds the proxy's connection before it finds the route, and does not forward the packet.
+    t.host.sysctl("net/ipv4/tcp_early_demux", "0")?;
 
     let listener = proxy(&t.host)?;
     let tproxy = Tproxy::load(PROXY)?;
