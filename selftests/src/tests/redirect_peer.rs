@@ -317,7 +317,7 @@ fn segments(t: &Ctx) -> Result<()> {
 
 /// The tag is in the frame when netkit's programs run, and beside it at tcx ingress. It is there at the other end in both cases.
 fn vlan(t: &Ctx) -> Result<()> {
-    const TAG: u16 = 3 << 13 | 100;
+    const TAG: u16 = (3 << 13) | 100;
     const ETH_P_8021Q: u16 = 0x8100;
     let rig = Rig::new(t, Spec::l2(), PEER)?;
     let mut probes = Probes::load(2)?;
