@@ -20,6 +20,8 @@ struct rule {
 	/* What to set on the packet before it goes on: 0 leaves it alone. */
 	__u32 set_mark;
 	__u32 set_type;
+	/* The first of five numbers for skb->cb. */
+	__u32 set_cb;
 };
 
 struct seen {
@@ -39,6 +41,13 @@ struct seen {
 	__u8 head[16];
 	__u64 bytes;
 	__u64 max_len;
+	__u64 netns_cookie;
+	__u64 socket_cookie;
+	/* Address family of the packet's socket, 0 without one. */
+	__u32 family;
+	__u32 vlan_present;
+	__u32 vlan_tci;
+	__u32 cb[5];
 };
 
 struct {
@@ -68,6 +77,7 @@ static __always_inline int probe(struct __sk_buff *skb, __u32 slot)
 	struct seen *seen_slot = bpf_map_lookup_elem(&seen, &slot);
 	__u32 zero = 0;
 	__u64 *now = bpf_map_lookup_elem(&clock, &zero);
+	struct bpf_sock *sk;
 
 	if (!rule || !seen_slot || !now)
 		return NEXT;
@@ -86,6 +96,17 @@ static __always_inline int probe(struct __sk_buff *skb, __u32 slot)
 	seen_slot->gso_size = skb->gso_size;
 	seen_slot->gso_segs = skb->gso_segs;
 	seen_slot->tstamp = skb->tstamp;
+	seen_slot->netns_cookie = bpf_get_netns_cookie(skb);
+	seen_slot->socket_cookie = bpf_get_socket_cookie(skb);
+	sk = skb->sk;
+	seen_slot->family = sk ? sk->family : 0;
+	seen_slot->vlan_present = skb->vlan_present;
+	seen_slot->vlan_tci = skb->vlan_tci;
+	seen_slot->cb[0] = skb->cb[0];
+	seen_slot->cb[1] = skb->cb[1];
+	seen_slot->cb[2] = skb->cb[2];
+	seen_slot->cb[3] = skb->cb[3];
+	seen_slot->cb[4] = skb->cb[4];
 	bpf_skb_load_bytes(skb, 0, seen_slot->head, sizeof(seen_slot->head));
 	__sync_fetch_and_add(&seen_slot->bytes, skb->len);
 	if (skb->len > seen_slot->max_len)
@@ -96,6 +117,13 @@ static __always_inline int probe(struct __sk_buff *skb, __u32 slot)
 		skb->mark = rule->set_mark;
 	if (rule->set_type)
 		bpf_skb_change_type(skb, rule->set_type);
+	if (rule->set_cb) {
+		skb->cb[0] = rule->set_cb;
+		skb->cb[1] = rule->set_cb + 1;
+		skb->cb[2] = rule->set_cb + 2;
+		skb->cb[3] = rule->set_cb + 3;
+		skb->cb[4] = rule->set_cb + 4;
+	}
 	return rule->verdict;
 }
 

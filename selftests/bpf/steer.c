@@ -15,6 +15,7 @@ enum way {
 	WAY_NEIGH,
 	WAY_CLONE,
 	WAY_FIB,
+	WAY_EGRESS_THEN_CLONE,
 };
 
 char LICENSE[] SEC("license") = "GPL";
@@ -24,6 +25,13 @@ struct order {
 	__u32 ifindex;
 	__s32 verdict;
 	__u32 count;
+	/* Of bpf_redirect_peer() or bpf_fib_lookup(). */
+	__u32 flags;
+	/* The device of a second redirect. */
+	__u32 other;
+	/* IPv4 address in network order, and the device of the route to it. */
+	__u32 daddr;
+	__u32 found;
 };
 
 struct {
@@ -48,16 +56,27 @@ int steer(struct __sk_buff *skb)
 	case WAY_INGRESS:
 		return bpf_redirect(to->ifindex, BPF_F_INGRESS);
 	case WAY_PEER:
-		return bpf_redirect_peer(to->ifindex, 0);
+		return bpf_redirect_peer(to->ifindex, to->flags);
 	case WAY_NEIGH:
 		return bpf_redirect_neigh(to->ifindex, NULL, 0, 0);
 	case WAY_CLONE:
 		return bpf_clone_redirect(skb, to->ifindex, 0);
 	case WAY_FIB: {
-		struct bpf_fib_lookup route = { .family = 2, .ifindex = skb->ifindex };
+		struct bpf_fib_lookup route = {
+			.family = 2,
+			.ifindex = skb->ifindex,
+			.ipv4_dst = to->daddr,
+		};
 
-		to->verdict = bpf_fib_lookup(skb, &route, sizeof(route), 0);
+		to->verdict = bpf_fib_lookup(skb, &route, sizeof(route), to->flags);
+		to->found = route.ifindex;
 		return -1;
+	}
+	case WAY_EGRESS_THEN_CLONE: {
+		int ret = bpf_redirect(to->ifindex, 0);
+
+		to->verdict = bpf_clone_redirect(skb, to->other, 0);
+		return ret;
 	}
 	}
 	return to->verdict;

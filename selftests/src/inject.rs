@@ -31,10 +31,18 @@ use crate::check;
 use crate::netns::Ns;
 
 pub fn tc(args: &str) -> Result<()> {
-    let output = Command::new("tc").args(args.split(' ')).output();
-    let output = output.context("running tc")?;
+    run("tc", args)
+}
+
+pub fn ip(args: &str) -> Result<()> {
+    run("ip", args)
+}
+
+fn run(program: &str, args: &str) -> Result<()> {
+    let output = Command::new(program).args(args.split(' ')).output();
+    let output = output.with_context(|| format!("running {program}"))?;
     let errors = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "tc {args}: {errors}");
+    ensure!(output.status.success(), "{program} {args}: {errors}");
     Ok(())
 }
 

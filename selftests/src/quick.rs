@@ -14,6 +14,7 @@ const NAMES: &[&str] = &[
     "links::update",
     "packet::length_and_header",
     "redirect::peer_",
+    "redirect_peer::",
     "scrub::",
     "symbols::",
     "takeover::hitless::one_cycle",

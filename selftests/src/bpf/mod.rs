@@ -10,9 +10,12 @@ pub mod link;
 pub mod mprog;
 pub mod probe;
 pub mod prog;
+pub mod secpath;
 pub mod slow;
 pub mod steer;
 pub mod sum;
+pub mod tail;
+pub mod tproxy;
 pub mod tracer;
 
 use std::ffi::CString;
@@ -68,10 +71,15 @@ pub fn count_runs() -> Answer<OwnedFd> {
 
 /// An array map.
 pub fn array_map(value_size: u32, max_entries: u32) -> Answer<OwnedFd> {
+    map(libbpf_sys::BPF_MAP_TYPE_ARRAY, value_size, max_entries)
+}
+
+/// A map of any kind whose keys are numbers.
+fn map(kind: u32, value_size: u32, max_entries: u32) -> Answer<OwnedFd> {
     // SAFETY: no name and no options; the other arguments are numbers.
     check_fd(unsafe {
         libbpf_sys::bpf_map_create(
-            libbpf_sys::BPF_MAP_TYPE_ARRAY,
+            kind,
             std::ptr::null(),
             4,
             value_size,

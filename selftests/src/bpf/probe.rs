@@ -24,6 +24,7 @@ pub struct Rule {
     pub protocol: u32,
     pub set_mark: u32,
     pub set_type: u32,
+    pub set_cb: u32,
 }
 
 /// `struct seen` of bpf/probe.c.
@@ -46,6 +47,13 @@ pub struct Seen {
     pub head: [u8; 16],
     pub bytes: u64,
     pub max_len: u64,
+    pub netns_cookie: u64,
+    pub socket_cookie: u64,
+    /// Address family of the packet's socket, 0 without one.
+    pub family: u32,
+    pub vlan_present: u32,
+    pub vlan_tci: u32,
+    pub cb: [u32; 5],
 }
 
 /// `struct target` of bpf/redirect.c.

@@ -40,7 +40,7 @@ tests![
     traffic_of_every_kind,
 ];
 
-const BEFORE: u32 = 0;
+pub const BEFORE: u32 = 0;
 pub const AFTER: u32 = 1;
 
 pub fn spec(value: u32) -> Spec {

@@ -83,12 +83,15 @@ mod command_trace;
 mod create;
 mod delete;
 pub mod dev_switch;
+mod dev_switch_helpers;
 mod dmabuf;
 mod drops;
 mod egress;
 mod forward;
 mod hook_order;
+mod hooks;
 mod invalid;
+mod ipsec;
 mod ipvs;
 mod killed;
 mod lease;
@@ -98,21 +101,27 @@ mod links;
 mod mac;
 pub mod module;
 mod mtu;
+mod nested;
 mod order;
 mod packet;
 mod packet_sockets;
 mod policy;
 mod query;
 mod redirect;
+mod redirect_peer;
 mod rights;
 mod room;
 mod run_count;
 mod scrub;
+mod scrubbing;
+mod senders;
 mod shapes;
 mod show;
 mod single;
 mod stacked;
 mod symbols;
+mod tail_calls;
+mod tproxy;
 mod tracing;
 mod users;
 mod verdict;
@@ -144,7 +153,12 @@ pub fn all() -> Vec<Test> {
         backlog::all(),
         ipvs::all(),
         dev_switch::tests(),
+        dev_switch_helpers::all(),
+        tproxy::tests(),
         scrub::tests(),
+        scrubbing::tests(),
+        ipsec::all(),
+        hooks::tests(),
         packet::tests(),
         packet_sockets::tests(),
         mtu::tests(),
@@ -153,6 +167,10 @@ pub fn all() -> Vec<Test> {
         zero_copy::tests(),
         checksum::tests(),
         redirect::tests(),
+        redirect_peer::all(),
+        senders::tests(),
+        nested::tests(),
+        tail_calls::tests(),
         stacked::tests(),
         xdp::tests(),
         lease::tests(),

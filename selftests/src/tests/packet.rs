@@ -314,7 +314,7 @@ fn stamps_of_receivers(t: &Ctx) -> Result<()> {
 fn routes_for_a_frame(t: &Ctx) -> Result<()> {
     let duo = t.duo(Spec::l2())?;
     let mut steer = Steer::load()?;
-    steer.order(Order::Fib)?;
+    steer.order(Order::Fib(POD4))?;
     mprog::attach(steer.fd()?, duo.pair.primary, PRIMARY, Place::default())?;
     let receiver = traffic::udp_receiver(&duo.pod, POD4.into())?;
     receiver.set_nonblocking(true)?;
@@ -323,7 +323,7 @@ fn routes_for_a_frame(t: &Ctx) -> Result<()> {
     let mut buffer = [0; 16];
     check::equal("received", receiver.recv(&mut buffer)?, 6)?;
     check::equal("packets", steer.count()?, 1)?;
-    check::that("bpf_fib_lookup() has an answer", steer.fib_answer()? >= 0)
+    check::that("bpf_fib_lookup() has an answer", steer.route()?.0 >= 0)
 }
 
 /// A packet that no queue has seen has no Ethernet header yet that somebody has found (`skb_reset_mac_header()`).
