@@ -261,10 +261,7 @@ impl<T: StandIn> Takeover<T> {
         let complete = job.end_waiting();
         let total = &job.total;
         self.incomplete.set(!complete);
-        let forgotten = self.forgotten.xchg(0, Relaxed);
-        if forgotten != 0 {
-            pr_warn!("{forgotten} of the devices had options that the built-in driver does not have: they are forgotten\n");
-        }
+        self.say_forgotten();
         let (devices, held) = (total.exchanged.load(Relaxed), total.held.load(Relaxed));
         match (complete, self.wanted()) {
             (true, _) if devices == 0 => {}
@@ -286,6 +283,13 @@ impl<T: StandIn> Takeover<T> {
             Ok(())
         } else {
             Err(EBUSY)
+        }
+    }
+
+    fn say_forgotten(&self) {
+        let forgotten = self.forgotten.xchg(0, Relaxed);
+        if forgotten != 0 {
+            pr_warn!("{forgotten} of the devices had options that the built-in driver does not have: they are forgotten\n");
         }
     }
 
@@ -312,6 +316,9 @@ impl<T: StandIn> Takeover<T> {
                 }
                 match dev.try_lock() {
                     Some(lock) => {
+                        if T::tables().xmit(dev.netdev_ops()) == Some(Xmit::Other) {
+                            self.forgotten.fetch_add(1, Relaxed);
+                        }
                         self.exchange(&Locked::from(&lock), side, &rtnl);
                         total.exchanged.fetch_add(1, Relaxed);
                     }
@@ -361,9 +368,6 @@ impl<T: StandIn> Takeover<T> {
             }
             Side::BuiltIn => (T::netdev_ops(), T::ethtool_ops(), T::queue_mgmt_ops()),
         };
-        if T::tables().xmit(locked.device().netdev_ops()) == Some(Xmit::Other) {
-            self.forgotten.fetch_add(1, Relaxed);
-        }
         let dev = locked.device().as_ptr();
         // SAFETY: The device is valid by its type invariant, and of one of the two drivers, which both fit its private
         // area by the safety requirement of `BuiltIn`. RTNL and the instance lock exclude all callers that read a table
@@ -448,6 +452,7 @@ impl<T: StandIn> Takeover<T> {
             rounds = rounds.wrapping_add(1);
             fsleep(PAUSE);
         }
+        self.say_forgotten();
         let exchanged = total.exchanged.load(Relaxed);
         if exchanged != 0 {
             pr_info!("handed {exchanged} devices back at last\n");
