@@ -9,7 +9,7 @@ programs := target/release/netkit-rs
 ktarget := $(shell . scripts/lib/common.sh && echo $$ktarget)
 $(if $(ktarget),,$(error no kernel to build for))
 netkit_rs_ko := $(ktarget)/module/netkit_rs.ko
-vm_timeout ?= 3000
+vm_timeout ?= 4500
 kselftest_timeout ?= 5400
 iproute2_timeout ?= 2400
 races_timeout ?= 3600
