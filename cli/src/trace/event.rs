@@ -357,14 +357,14 @@ mod tests {
             to: device(b"eth0"),
             ..udp()
         };
-        let event = event(&raw);
-        assert!(event.to.is_none());
-        let text = event.to_string();
+        let dropped = event(&raw);
+        assert!(dropped.to.is_none());
+        let text = dropped.to_string();
         assert!(
             text.ends_with("dropped: TC_EGRESS (a program's verdict)"),
             "{text}"
         );
-        let unknown = super::tests::event(&Raw { reason: 9, ..raw });
+        let unknown = event(&Raw { reason: 9, ..raw });
         assert_eq!(unknown.reason.as_deref(), Some("9"));
     }
 
