@@ -77,7 +77,7 @@ mod tests {
             1,
             1 << 24,
             4,
-            32 | 1 << 24,
+            32 | (1 << 24),
             0,
             13 << 24,
             1,
@@ -107,9 +107,9 @@ mod tests {
             callback("netkit_open", "netkit_rs_open"),
             callback("netkit_open", "another"),
         ];
-        let (section, missing) = super::section(&kernel, &callbacks).expect("a section");
+        let (written, missing) = section(&kernel, &callbacks).expect("a section");
         assert!(missing.is_empty());
-        let module = Btf::from_split_bytes(&section, &kernel.btf).expect("valid split BTF");
+        let module = Btf::from_split_bytes(&written, &kernel.btf).expect("valid split BTF");
         for (name, id) in [("another", 4), ("netkit_rs_open", 5)] {
             assert_eq!(module.resolve_ids_by_name(name).expect(name), [id]);
             let Type::Func(func) = module.resolve_type_by_id(id).expect(name) else {
