@@ -2,14 +2,11 @@
 //! The command `netkit-rs`, as a test runs it: the binary beside this one, in the namespaces of the test.
 
 use std::env;
-use std::ffi::CString;
 use std::fmt;
 use std::fs;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
-use std::os::fd::BorrowedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::path::PathBuf;
@@ -27,6 +24,7 @@ use nix::mount::umount;
 use nix::mount::MsFlags;
 use serde_json::Value;
 
+use crate::bpf;
 use crate::bpf::prog::Prog;
 use crate::netns::Ns;
 
@@ -181,16 +179,7 @@ pub fn object() -> Result<&'static str> {
 }
 
 pub fn pin_program(prog: &Prog, path: &Path) -> Result<()> {
-    pin(prog.as_fd(), path)
-}
-
-fn pin(fd: BorrowedFd<'_>, path: &Path) -> Result<()> {
-    let c_path = CString::new(path.as_os_str().as_bytes())?;
-    // SAFETY: a C string that outlives the call.
-    match unsafe { libbpf_sys::bpf_obj_pin(fd.as_raw_fd(), c_path.as_ptr()) } {
-        0 => Ok(()),
-        no => bail!("pinning at {}: {no}", path.display()),
-    }
+    bpf::pin(prog, path).with_context(|| format!("pinning at {}", path.display()))
 }
 
 /// A map of maps, whose type has the number that netkit links have among links.
@@ -200,7 +189,8 @@ pub fn pin_map_of_maps(path: &Path) -> Result<()> {
     if kind != libbpf_sys::BPF_LINK_TYPE_NETKIT {
         bail!("the numbers are not the same any more");
     }
-    pin(map(kind, inner.as_raw_fd() as u32)?.as_fd(), path)
+    let map = map(kind, inner.as_raw_fd() as u32)?;
+    bpf::pin(map, path).with_context(|| format!("pinning at {}", path.display()))
 }
 
 fn map(kind: u32, inner: u32) -> Result<std::os::fd::OwnedFd> {

@@ -127,19 +127,16 @@ pub struct Ran {
 impl Ran {
     fn new(raw: &RawRan, verdicts: &Verdicts) -> Self {
         let verdict = match raw.verdict {
-            -1 => "next",
-            0 => "pass",
-            2 => "drop",
-            7 => "redirect",
-            _ => "",
+            -1 => "next".to_owned(),
+            0 => "pass".to_owned(),
+            2 => "drop".to_owned(),
+            7 => "redirect".to_owned(),
+            other => other.to_string(),
         };
         Self {
             id: raw.program,
             name: verdicts.name(raw.program),
-            verdict: match verdict {
-                "" => raw.verdict.to_string(),
-                known => known.to_owned(),
-            },
+            verdict,
         }
     }
 }

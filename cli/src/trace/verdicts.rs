@@ -5,6 +5,7 @@
 //! cannot be followed.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
@@ -143,15 +144,15 @@ impl Verdicts {
 
     /// Follows the programs that are attached now, in all namespaces. What cannot be followed has no verdicts.
     pub fn follow(&mut self) {
-        let mut attached = HashMap::new();
+        let mut attached = HashSet::new();
         for (namespace, devices) in device::all_namespaces().unwrap_or_default() {
             let found = namespace.enter(|| Ok(programs_of(&devices)));
             attached.extend(found.unwrap_or_default());
         }
-        self.followed.retain(|id, _| attached.contains_key(id));
+        self.followed.retain(|id, _| attached.contains(id));
         for info in loaded_programs().filter_map(Result::ok) {
             let id = info.id();
-            if !attached.contains_key(&id) || self.followed.contains_key(&id) {
+            if !attached.contains(&id) || self.followed.contains_key(&id) {
                 continue;
             }
             let name = info.name_as_str().map(str::to_owned);
@@ -199,7 +200,7 @@ impl Verdicts {
 }
 
 /// The numbers of the programs of these devices, which are in the calling thread's namespace.
-fn programs_of(devices: &[device::Device]) -> HashMap<u32, ()> {
+fn programs_of(devices: &[device::Device]) -> HashSet<u32> {
     let names = Names::default();
     let hooks = devices
         .iter()
@@ -207,7 +208,7 @@ fn programs_of(devices: &[device::Device]) -> HashMap<u32, ()> {
     hooks
         .flat_map(|hooks| [hooks.primary, hooks.peer])
         .flat_map(|hook| hook.programs)
-        .map(|attached| (attached.program.id, ()))
+        .map(|attached| attached.program.id)
         .collect()
 }
 
@@ -225,14 +226,13 @@ fn function(btf: u32, name: &str) -> Result<u32> {
     get_info(&fd, &mut info)?;
     let btf = Btf::from_bytes(&data)?;
     // Numbers begin with 1; 0 is void.
-    for id in 1.. {
-        if let Type::Func(func) = btf.resolve_type_by_id(id)? {
-            if btf.resolve_name(&func)?.starts_with(name) {
-                return Ok(id);
-            }
-        }
-    }
-    unreachable!("the loop ends with an error")
+    let mut types = (1..).map_while(|id| Some((id, btf.resolve_type_by_id(id).ok()?)));
+    types
+        .find_map(|(id, found)| match found {
+            Type::Func(func) if btf.resolve_name(&func).ok()?.starts_with(name) => Some(id),
+            _ => None,
+        })
+        .context("no such function")
 }
 
 fn get_info(fd: &OwnedFd, info: &mut BtfInfo) -> io::Result<()> {

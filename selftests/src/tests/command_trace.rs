@@ -30,6 +30,7 @@ use crate::ctx::Ctx;
 use crate::ctx::HOST4;
 use crate::ctx::POD4;
 use crate::module;
+use crate::netkit::Pair;
 use crate::netkit::Spec;
 use crate::traffic;
 
@@ -179,13 +180,19 @@ fn dropped(t: &Ctx) -> Result<()> {
     check::equal("ends by itself", trace.child.wait()?.code(), Some(0))
 }
 
-fn redirected(t: &Ctx) -> Result<()> {
-    let duo = t.duo(Spec::l3())?;
+/// other0 here and other1 in a namespace of its own, both up.
+fn second_pair(t: &Ctx) -> Result<Pair> {
     let third = t.ns()?;
     let other = Spec::l3().create_as("other0", "other1", &t.host, &third)?;
     t.host.up(other.primary)?;
     third.up(other.peer)?;
     t.host.running(other.primary)?;
+    Ok(other)
+}
+
+fn redirected(t: &Ctx) -> Result<()> {
+    let duo = t.duo(Spec::l3())?;
+    let other = second_pair(t)?;
     let redirect = Redirect::load(Way::Egress, other.primary, HOST4, None)?;
     mprog::attach(redirect.fd()?, duo.pair.primary, PEER, Place::default())?;
     let mut trace = Trace::start("--json trace")?;
@@ -201,11 +208,7 @@ fn redirected(t: &Ctx) -> Result<()> {
 /// The packets of another pair are not shown; those of the device's peer, in another namespace, are.
 fn only_the_device(t: &Ctx) -> Result<()> {
     let duo = t.duo(Spec::l3())?;
-    let third = t.ns()?;
-    let other = Spec::l3().create_as("other0", "other1", &t.host, &third)?;
-    t.host.up(other.primary)?;
-    third.up(other.peer)?;
-    t.host.running(other.primary)?;
+    let other = second_pair(t)?;
     let mut trace = Trace::start("--json trace nk0")?;
     traffic::send_frame(&t.host, other.primary, &[0x45; 60])?;
     traffic::udp_send(&duo.pod, HOST4.into(), 64)?;

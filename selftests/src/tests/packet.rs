@@ -49,10 +49,10 @@ tests![
     routes_for_a_frame,
 ];
 
-const PACKET_HOST: u32 = 0;
+pub(super) const PACKET_HOST: u32 = 0;
 const PACKET_BROADCAST: u32 = 1;
 const PACKET_MULTICAST: u32 = 2;
-const PACKET_OTHERHOST: u32 = 3;
+pub(super) const PACKET_OTHERHOST: u32 = 3;
 
 fn with_probes(t: &Ctx, spec: Spec, hooks: &[u32]) -> Result<(Duo, Probes)> {
     let duo = t.duo(spec)?;

@@ -26,6 +26,9 @@ use crate::netns::Ns;
 use crate::nl::nft;
 use crate::traffic;
 
+use super::packet::PACKET_HOST;
+use super::packet::PACKET_OTHERHOST;
+
 tests![
     type_and_mark_through_the_pair,
     type_and_mark_by_redirect,
@@ -33,8 +36,6 @@ tests![
     connection_by_redirect,
 ];
 
-const PACKET_HOST: u32 = 0;
-const PACKET_OTHERHOST: u32 = 3;
 const MARK: u32 = 77;
 const CB: u32 = 0x100;
 /// The index of every namespace's first device.

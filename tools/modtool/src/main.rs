@@ -3,9 +3,9 @@
 //! The build steps of the module that Kbuild does not have.
 //!
 //! `layout` turns the BTF of the target kernel into constants, with which the module compares its mirrored structs.
-//! `names` finds the functions that get stable names and can be traced. `post-link` turns the module's references to unexported symbols
-//! into livepatch relocations, and writes the module's BTF. It refuses a module that livepatch could not remove safely, or that has sections which
-//! the loader does not expect.
+//! `names` finds the functions that get stable names and can be traced. `post-link` turns the module's references to
+//! unexported symbols into livepatch relocations, and writes the module's BTF. It refuses a module that livepatch could
+//! not remove safely, or that has sections which the loader does not expect.
 
 mod btf;
 mod layout;
