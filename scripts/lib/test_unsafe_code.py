@@ -58,6 +58,13 @@ impl<T: Driver> Device<T> {
         source = "// SAFETY: `T` is.\nunsafe impl<T: Fn(u8) -> u8> Sync for Shared<T> {}\n"
         self.assertEqual(found(source)[0][1], "Sync for Shared<T>")
 
+    def test_a_trait_and_a_macro_are_places(self):
+        before = "impl Other {\n    fn last() {}\n}\n"
+        trait = "/// # Safety\n///\n/// One.\npub(crate) unsafe trait Part {}\n"
+        self.assertEqual(found(before + trait)[0][1], "Part")
+        macro = "macro_rules! part {\n    () => {\n        // SAFETY: One.\n        unsafe { f() }\n    };\n}\n"
+        self.assertEqual(found(before + macro)[0][1], "part")
+
 
 class Rules(unittest.TestCase):
     """What scripts/check-unsafe says of a tree with one file."""

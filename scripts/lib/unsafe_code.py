@@ -16,7 +16,7 @@ OPAQUE = re.compile(
 )
 FUNCTION = re.compile(r"^(\s*)(?:pub(?:\([\w: ]+\))?\s+)?(?:(?:const|async|unsafe|extern)\s+)*fn\s+(\w+)")
 CONSTANT = re.compile(r"^(\s*)(?:pub(?:\([\w: ]+\))?\s+)?(?:const|static)\s+(?:mut\s+)?(\w+)\s*:")
-OWNER = re.compile(r"^(\s*)(?:unsafe\s+)?(impl|trait)\b(.*)")
+OWNER = re.compile(r"^(\s*)(?:pub(?:\([\w: ]+\))?\s+)?(?:unsafe\s+)?(impl\b|trait\b|macro_rules!)(.*)")
 
 
 class Item(NamedTuple):
@@ -139,10 +139,10 @@ def place(code, index):
 
 
 def owner_name(word, rest):
-    """`Type`, or `Trait for Type`, of an impl; the name of a trait."""
+    """`Type`, or `Trait for Type`, of an impl; the name of a trait or macro."""
     rest = strip_generics(rest.strip()) if word == "impl" else rest.strip()
     head = re.split(r"\s*(?:\{|\bwhere\b)", rest, maxsplit=1)[0]
-    if word == "trait":
+    if word != "impl":
         return re.split(r"[<:\s]", head, maxsplit=1)[0]
     return head.strip()
 

@@ -39,5 +39,6 @@ pub(crate) mod lease;
 
 pub(crate) mod identity;
 pub(crate) mod takeover;
+mod takeover_job;
 
 pub(crate) mod tables;

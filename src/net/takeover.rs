@@ -30,7 +30,8 @@ use super::{
     ops::Driver,
     rtnl::{Rtnl, RtnlGuard},
     rtnl_link::{copy_callbacks, RtnlLinkAdapter, RtnlLinkDriver},
-    rx_queue::Locked, //
+    rx_queue::Locked,
+    takeover_job::{Job, Jobs}, //
 };
 use crate::bindings;
 use core::{
@@ -41,12 +42,8 @@ use core::{
 use kernel::{
     ffi::c_int,
     prelude::*,
-    sync::{
-        atomic::{Atomic, Full, Relaxed},
-        Arc, //
-    },
-    time::{delay::fsleep, Delta, Instant, Monotonic},
-    workqueue, //
+    sync::atomic::{Atomic, Full, Relaxed},
+    time::{delay::fsleep, Delta, Instant, Monotonic}, //
 };
 
 /// The number of devices in a batch, for which RTNL is held once: some 280 instructions each.
@@ -55,12 +52,9 @@ const BATCH: usize = 512;
 /// How long an exchange waits for locks, if it must not wait forever. Three seconds were seen on a busy machine.
 const PATIENCE: Delta = Delta::from_secs(10);
 
-/// How often a caller that must not wait forever looks whether its exchange is over.
-const LOOK: Delta = Delta::from_micros(100);
-
 /// The pause before a lock is tried again, and between two batches. Others can take RTNL in the pause, and a task that
 /// has slept is less likely to be preempted while it holds RTNL.
-const PAUSE: Delta = Delta::from_millis(1);
+pub(super) const PAUSE: Delta = Delta::from_millis(1);
 
 /// A driver.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -81,20 +75,20 @@ pub(crate) enum State {
 }
 
 /// A flag that several contexts set.
-struct Flag(Atomic<u32>);
+pub(super) struct Flag(Atomic<u32>);
 
 impl Flag {
-    const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self(Atomic::new(0))
     }
 
-    fn is_set(&self) -> bool {
+    pub(super) fn is_set(&self) -> bool {
         self.0.load(Relaxed) != 0
     }
 
     /// Sets the flag, and returns whether its value has changed. Fully ordered: a later holder of RTNL sees the new
     /// value.
-    fn set(&self, value: bool) -> bool {
+    pub(super) fn set(&self, value: bool) -> bool {
         self.0.xchg(value.into(), Full) != u32::from(value)
     }
 }
@@ -137,10 +131,7 @@ pub(crate) struct Takeover<T> {
     incomplete: Flag,
     /// Devices that had [`Xmit::Other`] when they were handed back, since this was in the log.
     forgotten: Atomic<u32>,
-    /// Exchanges that a worker does, and that are not over.
-    jobs: Atomic<u32>,
-    /// The module is about to go: no exchange may begin.
-    finished: Flag,
+    pub(super) jobs: Jobs,
     _driver: PhantomData<fn() -> T>,
 }
 
@@ -164,8 +155,7 @@ impl<T: StandIn> Takeover<T> {
             aside: Flag::new(),
             incomplete: Flag::new(),
             forgotten: Atomic::new(0),
-            jobs: Atomic::new(0),
-            finished: Flag::new(),
+            jobs: Jobs::new(),
             _driver: PhantomData,
         }
     }
@@ -241,24 +231,13 @@ impl<T: StandIn> Takeover<T> {
     /// held, for which `klp_module_coming()` takes `klp_mutex`. So a worker waits for RTNL, in the queue with all others.
     /// (`rtnl_trylock()` would have no turn as long as others wait, on PREEMPT_RT above all.)
     fn settle(&'static self) -> Result {
-        self.jobs.fetch_add(1, Full);
-        if self.finished.is_set() {
-            self.jobs.fetch_sub(1, Full);
+        if !self.jobs.begin() {
             return Ok(());
         }
-        let job = Arc::pin_init(Job::<T>::new(), GFP_KERNEL).inspect_err(|_| {
+        let job = Job::<T>::start().inspect_err(|_| {
             self.incomplete.set(true);
-            self.jobs.fetch_sub(1, Full);
         })?;
-        if workqueue::system_long().enqueue(job.clone()).is_err() {
-            // Cannot happen: the work is new.
-            self.jobs.fetch_sub(1, Full);
-        }
-        let begun = Instant::<Monotonic>::now();
-        while job.is_running() && begun.elapsed() < PATIENCE {
-            fsleep(LOOK);
-        }
-        let complete = job.end_waiting();
+        let complete = job.wait(PATIENCE);
         let total = &job.total;
         self.incomplete.set(!complete);
         self.say_forgotten();
@@ -295,7 +274,7 @@ impl<T: StandIn> Takeover<T> {
 
     /// Gives all devices to the wanted driver, a batch for each RTNL that `lock` takes. Returns whether all of them
     /// have it: RTNL, or the instance lock of a device, may be busy.
-    fn walk(&self, lock: impl Fn() -> Option<RtnlGuard>, total: &Walk) -> bool {
+    pub(super) fn walk(&self, lock: impl Fn() -> Option<RtnlGuard>, total: &Walk) -> bool {
         let mut all = AllDevices::new();
         let mut first = None;
         let mut missed = false;
@@ -424,11 +403,7 @@ impl<T: StandIn> Takeover<T> {
     /// Hands everything back, and waits until no task is inside a function of the module. This is the last step before
     /// the module is removed. The livepatch must be disabled.
     pub(crate) fn finish(&self) {
-        // Who adds a job from now on sees the flag, and takes it away again.
-        self.finished.set(true);
-        while self.jobs.load(Relaxed) != 0 {
-            fsleep(PAUSE);
-        }
+        self.jobs.close();
         if !self.begun.is_set() {
             self.wait_for_functions();
             return;
@@ -479,7 +454,7 @@ impl<T: StandIn> Takeover<T> {
 }
 
 /// The result of a walk.
-struct Walk {
+pub(super) struct Walk {
     /// How many devices have changed their driver.
     exchanged: Atomic<u32>,
     /// The longest time for which RTNL was held for a batch, in microseconds.
@@ -487,75 +462,11 @@ struct Walk {
 }
 
 impl Walk {
-    const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self {
             exchanged: Atomic::new(0),
             held: Atomic::new(0),
         }
-    }
-}
-
-/// What [`Takeover::settle`] lets a worker do.
-#[pin_data]
-struct Job<T: StandIn> {
-    #[pin]
-    work: workqueue::Work<Self>,
-    state: Atomic<u32>,
-    total: Walk,
-    _driver: PhantomData<fn() -> T>,
-}
-
-impl<T: StandIn> Job<T> {
-    const RUNNING: u32 = 0;
-    /// All devices have the wanted driver.
-    const COMPLETE: u32 = 1;
-    /// Nobody waits any more.
-    const ABANDONED: u32 = 2;
-
-    fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
-            work <- kernel::new_work!("netkit_rs::Job::work"),
-            state: Atomic::new(Self::RUNNING),
-            total: Walk::new(),
-            _driver: PhantomData,
-        })
-    }
-
-    fn is_running(&self) -> bool {
-        self.state.load(Relaxed) == Self::RUNNING
-    }
-
-    /// Returns whether all devices have the wanted driver. If not, the job ends when it has RTNL the next time.
-    fn end_waiting(&self) -> bool {
-        self.state.xchg(Self::ABANDONED, Full) == Self::COMPLETE
-    }
-
-    fn lock(&self) -> Option<RtnlGuard> {
-        let rtnl = Rtnl::lock();
-        self.is_running().then_some(rtnl)
-    }
-}
-
-kernel::impl_has_work! {
-    impl{T: StandIn} HasWork<Self> for Job<T> { self.work }
-}
-
-impl<T: StandIn> workqueue::WorkItem for Job<T> {
-    type Pointer = Arc<Self>;
-
-    fn run(this: Arc<Self>) {
-        let takeover = T::takeover();
-        while this.is_running() {
-            if takeover.walk(|| this.lock(), &this.total) {
-                let _abandoned = this.state.cmpxchg(Self::RUNNING, Self::COMPLETE, Full);
-            } else {
-                // An instance lock was busy.
-                fsleep(PAUSE);
-            }
-        }
-        drop(this);
-        // The last step: `Takeover::finish()` may go on.
-        takeover.jobs.fetch_sub(1, Full);
     }
 }
 

@@ -12,7 +12,6 @@ use std::io;
 use std::io::Write as _;
 use std::os::fd::AsFd;
 use std::time::Duration;
-use std::time::Instant;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
@@ -40,7 +39,7 @@ use programs::Key;
 use programs::Programs;
 use verdicts::Verdicts;
 
-/// How often to look for the module, and for programs that were attached in the meantime.
+/// After so long without a packet: look for the module, and for programs that were attached in the meantime.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// What to follow, and how long.
@@ -64,19 +63,15 @@ pub fn trace(options: &Options, json: bool) -> Result<()> {
     let stop = signals()?;
     let mut programs = Programs::attach(&devices)?;
     let mut verdicts = Verdicts::new(programs.running()?)?;
-    verdicts.follow();
-    let mut looked = Instant::now();
-    let (clock, mut names) = (now()?, Names::default());
+    let (clock, mut names) = (now()?, Names::new(&devices));
+    follow(&mut names, &mut verdicts);
     eprintln!("netkit-rs: following packets (Ctrl-C stops)");
     let mut left = options.count.unwrap_or(u64::MAX);
     let mut stopped = left == 0;
     while !stopped {
         stopped = programs.wait(stop.as_fd(), PAUSE)?;
-        if looked.elapsed() >= PAUSE {
-            programs.follow_module()?;
-            verdicts.follow();
-            looked = Instant::now();
-        }
+        programs.follow_module()?;
+        follow(&mut names, &mut verdicts);
         while let Some(raw) = programs.next() {
             let Some(event) = Event::new(&raw, clock, &mut names, &verdicts) else {
                 continue;
@@ -93,6 +88,13 @@ pub fn trace(options: &Options, json: bool) -> Result<()> {
         eprintln!("netkit-rs: {lost} more packets came too fast to be shown");
     }
     Ok(())
+}
+
+/// Follows the programs that were attached since the last look.
+fn follow(names: &mut Names, verdicts: &mut Verdicts) {
+    if let Some(attached) = names.attached() {
+        verdicts.follow(&attached);
+    }
 }
 
 /// Returns whether somebody reads.

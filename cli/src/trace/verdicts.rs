@@ -23,10 +23,6 @@ use aya_obj::Object;
 use btf_rs::Btf;
 use btf_rs::Type;
 
-use crate::device;
-use crate::hook::Hooks;
-use crate::hook::Names;
-
 /// `enum bpf_cmd`, `enum bpf_prog_type` and `enum bpf_attach_type` of include/uapi/linux/bpf.h.
 const PROG_LOAD: libc::c_long = 5;
 const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
@@ -142,13 +138,8 @@ impl Verdicts {
         })
     }
 
-    /// Follows the programs that are attached now, in all namespaces. What cannot be followed has no verdicts.
-    pub fn follow(&mut self) {
-        let mut attached = HashSet::new();
-        for (namespace, devices) in device::all_namespaces().unwrap_or_default() {
-            let found = namespace.enter(|| Ok(programs_of(&devices)));
-            attached.extend(found.unwrap_or_default());
-        }
+    /// Follows the programs with these numbers, and no others. What cannot be followed has no verdicts.
+    pub fn follow(&mut self, attached: &HashSet<u32>) {
         self.followed.retain(|id, _| attached.contains(id));
         for info in loaded_programs().filter_map(Result::ok) {
             let id = info.id();
@@ -197,19 +188,6 @@ impl Verdicts {
     pub fn name(&self, id: u32) -> Option<String> {
         self.followed.get(&id)?.name.clone()
     }
-}
-
-/// The numbers of the programs of these devices, which are in the calling thread's namespace.
-fn programs_of(devices: &[device::Device]) -> HashSet<u32> {
-    let names = Names::default();
-    let hooks = devices
-        .iter()
-        .filter_map(|device| Hooks::query(device.index, &names).ok());
-    hooks
-        .flat_map(|hooks| [hooks.primary, hooks.peer])
-        .flat_map(|hook| hook.programs)
-        .map(|attached| attached.program.id)
-        .collect()
 }
 
 /// The type of the program's function in the program's BTF. The kernel keeps 15 characters of a program's name.
