@@ -24,6 +24,7 @@ use crate::gso;
 use crate::netns::counters;
 use crate::netns::Counters;
 use crate::netns::Ns;
+use crate::nl::Netlink;
 use crate::raw::Driver;
 
 pub const NEAR: &str = "b0";
@@ -37,6 +38,8 @@ pub struct Shape {
     /// Whether b1 is in another namespace.
     pub far: bool,
     pub blackhole: bool,
+    /// Whether b0 has the option dev_switch after, which C passes over.
+    pub switch_after: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -109,6 +112,9 @@ impl Bed {
         ip(&format!(
             "link add {NEAR} type {kind}\nlink set {NEAR} up\n{address}"
         ))?;
+        if shape.switch_after {
+            Netlink::open()?.switch_after(NEAR)?;
+        }
         let (far, out) = ns.run(|| {
             ip(&format!(
                 "link set {FAR} up\nlink add {OUT} type dummy\n\

@@ -71,6 +71,7 @@ pub fn measure(driver: Driver) -> Result<Vec<Sample>> {
         mode: Mode::L2,
         far: true,
         blackhole: false,
+        switch_after: false,
     };
     let bed = Bed::new(driver, shape)?;
     let one = Prog::load("pass", 0)?;

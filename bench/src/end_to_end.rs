@@ -21,6 +21,7 @@ pub fn bed(driver: Driver) -> Result<Bed> {
         mode: Mode::L2,
         far: true,
         blackhole: false,
+        switch_after: false,
     };
     let bed = Bed::new(driver, shape)?;
     let (near, far) = (bed::NEAR, bed::FAR);

@@ -14,6 +14,9 @@ const INFO_KIND: u16 = 1;
 const INFO_DATA: u16 = 2;
 /// `IFLA_NETKIT_PEER_INFO` and `VETH_INFO_PEER` are the same number, and what is in them looks the same.
 const PEER_INFO: u16 = 1;
+/// `IFLA_NETKIT_DEV_SWITCH`, and its value for "after the programs have run".
+const DEV_SWITCH: u16 = 11;
+const AFTER: u32 = 1;
 const NESTED: u16 = libc::NLA_F_NESTED as u16;
 /// Of a message, and of what the messages about devices begin with.
 const HEADER: usize = 16;
@@ -142,6 +145,16 @@ impl Netlink {
         attributes.extend(more);
         attributes.extend(attribute(libc::IFLA_LINKINFO | NESTED, &info));
         self.new_link(&attributes)
+    }
+
+    /// Gives a primary device the option dev_switch after.
+    pub fn switch_after(&self, name: &str) -> Result<()> {
+        let data = attribute(DEV_SWITCH, &AFTER.to_ne_bytes());
+        let mut info = attribute(INFO_KIND, b"netkit");
+        info.extend(attribute(INFO_DATA | NESTED, &data));
+        let mut attributes = name_attribute(name);
+        attributes.extend(attribute(libc::IFLA_LINKINFO | NESTED, &info));
+        self.ask(libc::RTM_NEWLINK, 0, &attributes)
     }
 
     pub fn delete(&self, name: &str) -> Result<()> {

@@ -97,7 +97,9 @@ pub fn generators() -> Result<Vec<Sample>> {
 /// All scenarios that the driver has.
 pub fn measure(driver: Driver, scenarios: &[Scenario]) -> Result<Vec<Sample>> {
     let has = |scenario: &&Scenario| {
-        driver != Driver::Veth || (scenario.shape.mode == Mode::L2 && !scenario.shape.blackhole)
+        let shape = scenario.shape;
+        driver != Driver::Veth
+            || (shape.mode == Mode::L2 && !shape.blackhole && !shape.switch_after)
     };
     let scenarios: Vec<&Scenario> = scenarios.iter().filter(has).collect();
     let mut samples = Vec::new();

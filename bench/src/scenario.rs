@@ -60,6 +60,7 @@ const BED: Shape = Shape {
     mode: L2,
     far: true,
     blackhole: false,
+    switch_after: false,
 };
 
 fn scenario(
@@ -143,6 +144,22 @@ pub fn all() -> Vec<Scenario> {
         Some(("redirect_neigh", 1)),
         End::Out,
     ));
+    let after = Shape {
+        switch_after: true,
+        ..BED
+    };
+    for (name, program, end) in [
+        ("forward", None, End::Delivered),
+        ("pass", Some(("pass", 1)), End::Delivered),
+        ("redirect_neigh", Some(("redirect_neigh", 1)), End::Out),
+    ] {
+        list.push(scenario(
+            format!("dev-switch-after/{name}"),
+            after,
+            program,
+            end,
+        ));
+    }
     list.push(Scenario {
         generator: Generator::Receive,
         ..scenario(
