@@ -121,7 +121,7 @@ vm-shell: setup ## open a shell in a VM on the stock kernel
 	@scripts/vm --shell
 
 load: module tools ## load the module into the running kernel, which takes over all netkit devices (as root)
-	@$(programs) load
+	@$(programs) load $(netkit_rs_ko)
 
 unload: ## hand all devices back, and unload the module (as root)
 	@$(programs) unload

@@ -61,7 +61,7 @@ struct {
 	__uint(max_entries, 1 << 20);
 } events SEC(".maps");
 
-/* How many events found no room. */
+/* How many packets are not shown: there was no room, or too many were nested. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -104,6 +104,7 @@ static void describe(struct device *to, struct net_device *dev)
 static void headers(struct event *event, struct sk_buff *skb)
 {
 	void *ip = BPF_CORE_READ(skb, head) + BPF_CORE_READ(skb, network_header);
+	__u16 fragment = 0;
 	__u32 length = 0;
 	__u8 first = 0;
 
@@ -111,6 +112,7 @@ static void headers(struct event *event, struct sk_buff *skb)
 	if (event->protocol == 0x0800) {
 		bpf_probe_read_kernel(&first, 1, ip);
 		length = (first & 15) * 4;
+		bpf_probe_read_kernel(&fragment, 2, ip + 6);
 		bpf_probe_read_kernel(&event->transport, 1, ip + 9);
 		bpf_probe_read_kernel(event->source, 4, ip + 12);
 		bpf_probe_read_kernel(event->destination, 4, ip + 16);
@@ -120,12 +122,43 @@ static void headers(struct event *event, struct sk_buff *skb)
 		bpf_probe_read_kernel(event->source, 16, ip + 8);
 		bpf_probe_read_kernel(event->destination, 16, ip + 24);
 	}
+	if (__builtin_bswap16(fragment) & 0x1fff) {
+		event->flags |= NO_PORTS;
+		return;
+	}
 	/* TCP and UDP, and no extension headers in between. */
 	if (event->transport == 6 || event->transport == 17) {
 		bpf_probe_read_kernel(&event->source_port, 2, ip + length);
 		bpf_probe_read_kernel(&event->destination_port, 2, ip + length + 2);
 		event->source_port = __builtin_bswap16(event->source_port);
 		event->destination_port = __builtin_bswap16(event->destination_port);
+	}
+}
+
+static void lose_one(void)
+{
+	__u32 zero = 0;
+	__u64 *count = bpf_map_lookup_elem(&lost, &zero);
+
+	if (count)
+		__sync_fetch_and_add(count, 1);
+}
+
+/* Forgets calls that have returned without xmit_ends(): those that are not further up on this stack. */
+static void unwind(struct packets *packets, __u64 stack)
+{
+	__u64 level, above;
+
+	for (level = 0; level < NESTED; level++) {
+		if (level >= packets->depth)
+			return;
+		above = packets->stack[level] - stack;
+		if (above && above < STACK)
+			continue;
+		if (packets->at[level].skb)
+			lose_one();
+		packets->depth = level;
+		return;
 	}
 }
 
@@ -138,9 +171,13 @@ int BPF_KPROBE(xmit_begins, struct sk_buff *skb, struct net_device *dev)
 
 	if (!packets)
 		return 0;
+	unwind(packets, PT_REGS_SP(ctx));
 	depth = packets->depth++;
-	if (depth >= NESTED)
+	if (depth >= NESTED) {
+		lose_one();
 		return 0;
+	}
+	packets->stack[depth & (NESTED - 1)] = PT_REGS_SP(ctx);
 	event = &packets->at[depth & (NESTED - 1)];
 	__builtin_memset(event, 0, sizeof(*event));
 	describe(&event->from, dev);
@@ -165,8 +202,6 @@ int xmit_ends(void *ctx)
 {
 	struct packets *packets = here();
 	struct event *event;
-	__u32 zero = 0;
-	__u64 *count;
 
 	if (!packets || !packets->depth)
 		return 0;
@@ -176,11 +211,8 @@ int xmit_ends(void *ctx)
 	event = &packets->at[packets->depth & (NESTED - 1)];
 	if (!event->skb)
 		return 0;
-	if (bpf_ringbuf_output(&events, event, sizeof(*event), 0)) {
-		count = bpf_map_lookup_elem(&lost, &zero);
-		if (count)
-			__sync_fetch_and_add(count, 1);
-	}
+	if (bpf_ringbuf_output(&events, event, sizeof(*event), 0))
+		lose_one();
 	return 0;
 }
 
@@ -190,7 +222,9 @@ int freed(struct bpf_raw_tracepoint_args *ctx)
 	struct event *event = current(ctx->args[0]);
 
 	if (event) {
-		event->verdict = DROP;
+		if (event->verdict != REDIRECT)
+			event->verdict = DROP;
+		event->flags |= FREED;
 		event->reason = ctx->args[2];
 	}
 	return 0;
@@ -202,11 +236,13 @@ int received(struct bpf_raw_tracepoint_args *ctx)
 	struct sk_buff *skb = (struct sk_buff *)ctx->args[0];
 	struct event *event = current((__u64)skb);
 
-	if (event) {
-		if (event->verdict == UNKNOWN)
-			event->verdict = PASS;
+	if (!event)
+		return 0;
+	if (event->verdict == UNKNOWN)
+		event->verdict = PASS;
+	/* After a redirect: the device that sends it, not the other end of its wire. */
+	if (event->verdict != REDIRECT || !event->to.ifindex)
 		describe(&event->to, BPF_CORE_READ(skb, dev));
-	}
 	return 0;
 }
 

@@ -2,11 +2,17 @@
 /*
  * The packets that netkit's xmit routines have at this moment, for trace.c and verdict.c.
  */
-#define NESTED 4
+#define NESTED 8
+/* The size of the largest stack: that of a kernel with KASAN. */
+#define STACK 65536
 #define NAME 16
 #define PROGRAMS 8
 
 enum verdict { UNKNOWN, PASS, DROP, REDIRECT };
+
+/* Freed after a redirect has succeeded or failed; and a packet whose ports cannot be read, a later fragment. */
+#define FREED 1
+#define NO_PORTS 2
 
 struct device {
 	__u32 netns;
@@ -35,15 +41,17 @@ struct event {
 	__u16 source_port;
 	__u16 destination_port;
 	__u8 transport;
-	__u8 spare;
+	__u8 flags;
 	__u8 source[16];
 	__u8 destination[16];
 	__u32 count;
 	struct ran programs[PROGRAMS];
 };
 
+/* The stack pointer of each call tells whether it has returned unseen: kretprobes have a limited number of instances. */
 struct packets {
 	__u64 depth;
+	__u64 stack[NESTED];
 	struct event at[NESTED];
 };
 

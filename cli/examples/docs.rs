@@ -64,7 +64,15 @@ fn main_page(command: &Command) -> Result<Vec<u8>, Box<dyn Error>> {
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
     man.render_subcommands_section(&mut page)?;
-    for section in [statuses, json, examples, see_also] {
+    for section in [
+        rights,
+        statuses,
+        json,
+        examples,
+        secure_boot,
+        files,
+        see_also,
+    ] {
         let mut roff = Roff::new();
         section(&mut roff);
         roff.to_writer(&mut page)?;
@@ -89,6 +97,54 @@ fn list(roff: &mut Roff, entries: &[(&str, &str)]) {
         roff.text([bold(*term)]);
         roff.text([roman(*text)]);
     }
+}
+
+fn rights(roff: &mut Roff) {
+    roff.control("SH", ["RIGHTS"]);
+    roff.text([
+        roman("All commands but "),
+        bold("status"),
+        roman(" need root. "),
+        bold("attach"),
+        roman(", "),
+        bold("replace"),
+        roman(", "),
+        bold("detach"),
+        roman(", "),
+        bold("status"),
+        roman(" and "),
+        bold("trace"),
+        roman(" work with the built-in driver, too."),
+    ]);
+}
+
+fn secure_boot(roff: &mut Roff) {
+    roff.control("SH", ["SECURE BOOT"]);
+    roff.text([roman(
+        "A kernel in lockdown takes signed modules only. dkms signs the module with its own key; enrol that key once \
+         (mokutil --import /var/lib/dkms/mok.pub), restart the machine, and confirm. A module that was built by hand is signed \
+         with a key of yours, by the program scripts/sign-file of the kernel's headers.",
+    )]);
+}
+
+fn files(roff: &mut Roff) {
+    roff.control("SH", ["FILES"]);
+    list(
+        roff,
+        &[
+            ("/etc/default/netkit-rs", "Whether the service loads the module, and what an upgrade does (Debian packages)."),
+            (
+                "/sys/module/netkit_rs/parameters/devices",
+                "How many devices the Rust driver serves.",
+            ),
+            (
+                "/sys/module/netkit_rs/parameters/takeover",
+                "on, off or incomplete. Writing 1 takes all devices over, writing 0 hands them back; the module stays loaded.",
+            ),
+            ("/lib/modules/RELEASE/updates", "Where the module is installed."),
+            ("/usr/share/doc/netkit-rs", "More pages (Debian packages)."),
+        ],
+    );
 }
 
 fn statuses(roff: &mut Roff) {

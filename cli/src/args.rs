@@ -40,7 +40,8 @@ pub enum Command {
     Load(Load),
     /// Hand all devices back to the built-in driver, and remove the Rust driver from the kernel
     ///
-    /// Traffic, programs, links and settings stay. An unload that was interrupted is continued.
+    /// Traffic, programs, links and settings stay, except dev_switch, which the built-in driver does not have. An unload that
+    /// was interrupted is continued.
     Unload(Unload),
     /// Replace the loaded module with another build of it
     ///

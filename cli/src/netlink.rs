@@ -16,19 +16,36 @@ use netlink_sys::Socket;
 use netlink_sys::SocketAddr;
 
 const HEADER: usize = 16;
+/// The flag of a message in a dump that is not consistent.
+const NLM_F_DUMP_INTR: u16 = 16;
+/// How often a dump is requested at most.
+const DUMPS: usize = 5;
 
 /// Sends a request, and returns the payload of its only answer.
 pub fn get(kind: u16, body: &[u8]) -> io::Result<Vec<u8>> {
     let socket = request(kind, NLM_F_REQUEST, body)?;
     let mut answer = None;
-    receive(&socket, |payload| answer = Some(payload.to_vec()))?;
+    receive(&socket, |_, payload| answer = Some(payload.to_vec()))?;
     answer.ok_or_else(|| io::Error::other("an answer without a message"))
 }
 
-/// Requests a dump, and gives each payload to `each`.
-pub fn dump(kind: u16, body: &[u8], mut each: impl FnMut(&[u8])) -> io::Result<()> {
-    let socket = request(kind, NLM_F_REQUEST | NLM_F_DUMP, body)?;
-    while !receive(&socket, &mut each)? {}
+/// Requests a dump, and gives each payload to `each`. If something has changed during the dump, so that it may lack some of the
+/// objects, it is requested again, several times at most.
+pub fn dump(kind: u16, body: &[u8], each: impl FnMut(&[u8])) -> io::Result<()> {
+    let mut payloads = Vec::new();
+    for _ in 0..DUMPS {
+        let mut whole = true;
+        payloads.clear();
+        let socket = request(kind, NLM_F_REQUEST | NLM_F_DUMP, body)?;
+        while !receive(&socket, |flags, payload| {
+            whole &= flags & NLM_F_DUMP_INTR == 0;
+            payloads.push(payload.to_vec());
+        })? {}
+        if whole {
+            break;
+        }
+    }
+    payloads.iter().map(Vec::as_slice).for_each(each);
     Ok(())
 }
 
@@ -47,8 +64,8 @@ fn request(kind: u16, flags: u16, body: &[u8]) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Reads one datagram, and returns whether it was the end of a dump.
-fn receive(socket: &Socket, mut each: impl FnMut(&[u8])) -> io::Result<bool> {
+/// Reads one datagram, gives the flags and the payload of its messages to `each`, and returns whether it was the end of a dump.
+fn receive(socket: &Socket, mut each: impl FnMut(u16, &[u8])) -> io::Result<bool> {
     let (datagram, _) = socket.recv_from_full()?;
     let mut rest = datagram.as_slice();
     while rest.len() >= HEADER {
@@ -61,7 +78,7 @@ fn receive(socket: &Socket, mut each: impl FnMut(&[u8])) -> io::Result<bool> {
                 let code = payload.get(..4).and_then(number).unwrap_or_default() as i32;
                 return Err(io::Error::from_raw_os_error(-code));
             }
-            _ => each(payload),
+            _ => each(message.flags(), payload),
         }
         let step = (message.length() as usize).next_multiple_of(4);
         rest = rest.get(step..).unwrap_or_default();

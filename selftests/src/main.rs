@@ -74,7 +74,7 @@ struct Options {
     /// Leave out the tests whose name contains this text (repeat for more)
     #[arg(long, value_name = "TEXT")]
     skip: Vec<String>,
-    /// The quick subset: a tenth of the suite, with a part of every feature
+    /// The quick subset: a fifth of the suite, the tests of what could differ between kernels
     #[arg(long)]
     quick: bool,
     /// On ours, have each device made by the built-in driver and taken over; otherwise a part of the suite is run in this way,

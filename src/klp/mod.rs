@@ -204,6 +204,10 @@ impl<T: Livepatch> Callbacks<T> {
             T::stays();
         }
         T::patched();
+        // Its module may have come in the meantime. It cannot enable its patch before this returns.
+        if others::is_one_coming() {
+            T::another_comes();
+        }
     }
 
     /// # Safety

@@ -25,7 +25,10 @@ use kernel::{
     error::to_result,
     ffi::{c_int, c_ulong},
     prelude::*,
-    sync::atomic::{Atomic, Full, Relaxed}, //
+    sync::{
+        atomic::{Atomic, Full, Relaxed},
+        Mutex, //
+    }, //
 };
 
 /// `klp_mutex`, held until the guard is dropped.
@@ -124,33 +127,48 @@ fn exchange_coming(old: usize, new: usize) {
 /// # Invariants
 ///
 /// The block is registered, and stays where it is.
-pub(super) struct Registration<T: Livepatch>(KBox<Block>, PhantomData<fn() -> T>);
+pub(super) struct Registration<T: Livepatch>(Pin<KBox<Block>>, PhantomData<fn() -> T>);
 
-/// `struct notifier_block`, which the chain writes to.
-struct Block(UnsafeCell<bindings::notifier_block>);
+/// What is given to the chain of notifiers.
+#[pin_data]
+#[repr(C)]
+struct Block {
+    /// `struct notifier_block`, which the chain writes to.
+    c: UnsafeCell<bindings::notifier_block>,
+    /// Held from a decision until it is carried out: several livepatches may come and go at the same time.
+    #[pin]
+    decision: Mutex<()>,
+}
 
-// SAFETY: `register_module_notifier()` gives the block to `module_notify_list`, which protects it with its `rwsem`.
+// SAFETY: `register_module_notifier()` gives the block to `module_notify_list`, which protects it with its `rwsem`; the
+// mutex may be used by any thread.
 unsafe impl Send for Block {}
-// SAFETY: As above: only the calls that register and unregister the block use it.
+// SAFETY: As above: only the calls that register and unregister the block use `c`.
 unsafe impl Sync for Block {}
 
 impl<T: Livepatch> Registration<T> {
     /// `register_module_notifier()`.
     pub(super) fn new() -> Result<Self> {
-        let mut block: bindings::notifier_block = pin_init::zeroed();
-        block.notifier_call = Some(Self::call);
-        let block = KBox::new(Block(UnsafeCell::new(block)), GFP_KERNEL)?;
+        let c = bindings::notifier_block {
+            notifier_call: Some(Self::call),
+            ..pin_init::zeroed()
+        };
+        let init = pin_init!(Block {
+            c: UnsafeCell::new(c),
+            decision <- kernel::new_mutex!((), "netkit_rs::klp"),
+        });
+        let block = KBox::pin_init(init, GFP_KERNEL)?;
         // SAFETY: The block is in a box, which is freed after `unregister_module_notifier()` in `drop()`.
-        to_result(unsafe { bindings::register_module_notifier(block.0.get()) })?;
+        to_result(unsafe { bindings::register_module_notifier(block.c.get()) })?;
         // INVARIANT: Registered just now.
         Ok(Self(block, PhantomData))
     }
 
     /// # Safety
     ///
-    /// `module` must be the module that the event is about.
+    /// `block` must be that of a `Registration`, and `module` the module that the event is about.
     unsafe extern "C" fn call(
-        _block: *mut bindings::notifier_block,
+        block: *mut bindings::notifier_block,
         event: c_ulong,
         module: *mut c_void,
     ) -> c_int {
@@ -161,18 +179,24 @@ impl<T: Livepatch> Registration<T> {
                 && !ptr::eq(module, &raw const bindings::__this_module)
         };
         if another {
-            Self::changed(event as u32, module as usize);
+            // SAFETY: By the function's safety requirement; it is the first field of a `Block`, which stays until
+            // `unregister_module_notifier()` has waited for this call.
+            let block: &Block = unsafe { &*block.cast() };
+            block.changed::<T>(event as u32, module as usize);
         }
         bindings::NOTIFY_DONE as c_int
     }
+}
 
-    fn changed(event: u32, module: usize) {
+impl Block {
+    fn changed<T: Livepatch>(&self, event: u32, module: usize) {
         match event {
             bindings::module_state_MODULE_STATE_COMING => exchange_coming(0, module),
             bindings::module_state_MODULE_STATE_LIVE
             | bindings::module_state_MODULE_STATE_GOING => exchange_coming(module, 0),
             _ => return,
         }
+        let _deciding = self.decision.lock();
         if !is_one_coming() && is_in_force(T::patch()) {
             T::stays();
         } else {
@@ -185,6 +209,6 @@ impl<T: Livepatch> Drop for Registration<T> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant. The call waits for calls of the notifier that have begun, and cannot fail for
         // a registered block.
-        unsafe { bindings::unregister_module_notifier(self.0 .0.get()) };
+        unsafe { bindings::unregister_module_notifier(self.0.c.get()) };
     }
 }

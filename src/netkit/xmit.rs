@@ -86,14 +86,14 @@ fn forward<const SWITCH_AFTER: bool>(
     if let Some(programs) = nk.active.programs(bh) {
         reason = DropReason::TC_EGRESS;
         frame.leave_ingress();
+        // What a program sends elsewhere, the packet or a copy, netfilter's egress hook has seen.
+        frame.skip_egress(true);
         let rest = with_net_context(bh, |context| {
             verdict = programs.run(&mut frame, verdict, Action::Next as i32, bh);
             if verdict != Action::Redirect as i32 {
                 return Some(frame);
             }
             dev.count_tx(len);
-            // netfilter's egress hook of this device has seen the packet.
-            frame.skip_egress(true);
             frame.redirect(context, bh);
             None
         });
@@ -111,8 +111,7 @@ fn forward<const SWITCH_AFTER: bool>(
     if SWITCH_AFTER {
         frame.enter(peer, bh);
     }
-    // C leaves the mark of a redirect on the packet. Then the egress rules of the card behind do not see what the stack
-    // forwards there.
+    // C leaves the mark on the packet. Then the egress rules of the card behind do not see what the stack forwards there.
     frame.skip_egress(false);
     if !frame.receive(bh) {
         return Err(Dropped);

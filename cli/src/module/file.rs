@@ -111,7 +111,7 @@ pub fn open(path: &Path) -> Result<ModuleFile> {
     if built_for != running {
         return Err(Kind::Conflict.error(format!(
             "{} was built for kernel {built_for}, but {running} is running: boot the other kernel, or build the module for \
-             this one (`NETKIT_RS_KERNEL={running} make`)",
+             this one (`NETKIT_RS_KERNEL={running} make`, then load target/kernel-{running}/module/netkit_rs.ko)",
             path.display()
         )));
     }

@@ -144,21 +144,21 @@ fn refusal(errno: Errno, said: Option<String>) -> Error {
                 "the kernel does not allow it{}",
                 lockdown().map_or(String::new(), |mode| format!(
                     ": it is locked down ({mode}), as with Secure Boot, and takes signed modules only. Sign the module with your \
-                     Machine Owner Key (see docs/usage.md, Secure Boot), or turn Secure Boot off"
+                     Machine Owner Key (see SECURE BOOT in netkit-rs(8)), or turn Secure Boot off"
                 ))
             ),
         ),
         Errno::ENOKEY | Errno::EKEYREJECTED | Errno::EBADMSG => (
             Kind::Permission,
             "the kernel takes only modules with a signature that it trusts: sign the module with an enrolled Machine Owner Key \
-             (see docs/usage.md, Secure Boot)"
+             (see SECURE BOOT in netkit-rs(8))"
                 .to_owned(),
         ),
         // Debian sometimes builds a kernel again under the same release name.
         Errno::ENODEV => (
             Kind::Conflict,
-            "it was made for another build of this kernel release. Build the module again for the running kernel (make clean; \
-             make), or boot the kernel that the module was made for"
+            "it was made for another build of this kernel release. Build the module for the running kernel (make distclean; make: \
+             the cache folder keeps the old kernel), or boot the kernel that the module was made for"
                 .to_owned(),
         ),
         Errno::EINVAL | Errno::ENOENT => (

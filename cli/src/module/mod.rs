@@ -17,6 +17,7 @@ mod unload;
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -50,6 +51,11 @@ const MODULE: &str = "/sys/module/netkit_rs";
 /// Whether the module is in the kernel, also while it is being loaded or unloaded.
 pub fn is_present() -> bool {
     Path::new(MODULE).exists()
+}
+
+/// The loaded module. Another number is another load of it.
+pub fn instance() -> Option<u64> {
+    fs::metadata(MODULE).ok().map(|folder| folder.ino())
 }
 
 /// The module's reference count. An enabled livepatch holds one reference; devices and links hold none.

@@ -11,6 +11,10 @@ use super::verdicts::Verdicts;
 use crate::device::Role;
 use crate::netlink::text;
 
+/// The flags of bpf/trace.h.
+const FREED: u8 = 1;
+const NO_PORTS: u8 = 2;
+
 const ETH_P_IP: u16 = libc::ETH_P_IP as u16;
 const ETH_P_IPV6: u16 = libc::ETH_P_IPV6 as u16;
 
@@ -48,7 +52,7 @@ pub struct Raw {
     source_port: u16,
     destination_port: u16,
     transport: u8,
-    spare: u8,
+    flags: u8,
     source: [u8; 16],
     destination: [u8; 16],
     count: u32,
@@ -153,7 +157,7 @@ pub struct Event {
     /// The role of the device in its pair; `None` if the device has gone.
     pub role: Option<Role>,
     pub verdict: Verdict,
-    /// Why it was dropped: the kernel's name without SKB_DROP_REASON_.
+    /// Why it was dropped, by the driver or after a redirect: the kernel's name without SKB_DROP_REASON_.
     pub reason: Option<String>,
     /// The device that has received it, or that sends it after a redirect.
     pub to: Option<Device>,
@@ -192,14 +196,15 @@ impl Event {
             _ => Verdict::Unknown,
         };
         let source = raw.address(&raw.source);
-        let ports = source.is_some() && [6, 17].contains(&raw.transport);
+        let ports =
+            source.is_some() && [6, 17].contains(&raw.transport) && raw.flags & NO_PORTS == 0;
         Some(Self {
             time: clock.real + elapsed,
             elapsed,
             device: Device::new(&raw.from, names)?,
             role: names.role(&raw.from),
             verdict,
-            reason: (verdict == Verdict::Drop).then(|| names.reason(raw.reason)),
+            reason: (raw.flags & FREED != 0).then(|| names.reason(raw.reason)),
             to: Device::new(&raw.to, names).filter(|_| verdict != Verdict::Drop),
             length: raw.len,
             programs: raw
@@ -264,8 +269,16 @@ impl fmt::Display for Event {
         match (self.verdict, &self.to, &self.reason) {
             (Verdict::Pass, Some(to), _) => write!(f, "passed to {to}"),
             (Verdict::Pass, None, _) => f.write_str("passed"),
-            (Verdict::Redirect, Some(to), _) => write!(f, "redirected to {to}"),
-            (Verdict::Redirect, None, _) => f.write_str("redirected"),
+            (Verdict::Redirect, to, reason) => {
+                f.write_str("redirected")?;
+                if let Some(to) = to {
+                    write!(f, " to {to}")?;
+                }
+                match reason {
+                    Some(reason) => write!(f, ", and dropped: {reason}"),
+                    None => Ok(()),
+                }
+            }
             (Verdict::Drop, _, Some(reason)) => {
                 write!(f, "dropped: {reason}")?;
                 match explain(reason) {
@@ -350,6 +363,7 @@ mod tests {
     fn a_dropped_packet_has_a_reason_and_no_receiver() {
         let raw = Raw {
             verdict: 2,
+            flags: FREED,
             reason: 2,
             to: device(b"eth0"),
             ..udp()
@@ -363,6 +377,25 @@ mod tests {
         );
         let unknown = event(&Raw { reason: 9, ..raw });
         assert_eq!(unknown.reason.as_deref(), Some("9"));
+    }
+
+    #[test]
+    fn a_packet_that_is_dropped_after_a_redirect() {
+        let raw = Raw {
+            verdict: 3,
+            flags: FREED | NO_PORTS,
+            reason: 2,
+            to: device(b"eth0"),
+            ..udp()
+        };
+        let text = event(&raw).to_string();
+        // The reason is another's, and a later fragment has no ports.
+        assert!(
+            text.ends_with(
+                "UDP 10.0.0.1 > 10.0.0.2, 42 bytes: redirected to eth0 in pod, and dropped: TC_EGRESS"
+            ),
+            "{text}"
+        );
     }
 
     #[test]

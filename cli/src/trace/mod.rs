@@ -9,7 +9,9 @@ mod programs;
 mod verdicts;
 
 use std::io;
-use std::io::Write as _;
+use std::io::BufWriter;
+use std::io::Write;
+use std::iter;
 use std::os::fd::AsFd;
 use std::time::Duration;
 use std::time::SystemTime;
@@ -42,6 +44,9 @@ use verdicts::Verdicts;
 /// After so long without a packet: look for the module, and for programs that were attached in the meantime.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// So many packets are printed before signals and new programs are looked for: packets may come faster than they are printed.
+const BATCH: usize = 256;
+
 /// What to follow, and how long.
 pub struct Options {
     /// Only the packets of this device and of its other end.
@@ -72,16 +77,18 @@ pub fn trace(options: &Options, json: bool) -> Result<()> {
         stopped = programs.wait(stop.as_fd(), PAUSE)?;
         programs.follow_module()?;
         follow(&mut names, &mut verdicts);
-        while let Some(raw) = programs.next() {
+        let mut out = BufWriter::new(io::stdout().lock());
+        for raw in iter::from_fn(|| programs.next()).take(BATCH) {
             let Some(event) = Event::new(&raw, clock, &mut names, &verdicts) else {
                 continue;
             };
             left -= 1;
-            if !print(&event, json)? || left == 0 {
+            if !print(&mut out, &event, json)? || left == 0 {
                 stopped = true;
                 break;
             }
         }
+        stopped |= !is_read(out.flush())?;
     }
     let lost = programs.lost()?;
     if lost > 0 {
@@ -98,12 +105,16 @@ fn follow(names: &mut Names, verdicts: &mut Verdicts) {
 }
 
 /// Returns whether somebody reads.
-fn print(event: &Event, json: bool) -> Result<bool> {
+fn print(out: &mut impl Write, event: &Event, json: bool) -> Result<bool> {
     let line = match json {
         true => serde_json::to_string(event)?,
         false => event.to_string(),
     };
-    match writeln!(io::stdout(), "{line}") {
+    is_read(writeln!(out, "{line}"))
+}
+
+fn is_read(written: io::Result<()>) -> Result<bool> {
+    match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
         written => written.map(|()| true).context("cannot write the packet"),
     }

@@ -30,11 +30,19 @@ pub struct Names {
     /// By the number of the namespace; `None` for that of the command.
     namespaces: HashMap<u32, Option<String>>,
     roles: HashMap<(u32, u32), Role>,
-    /// The netkit programs of the followed devices, unless [`Self::attached`] has returned them.
-    attached: Option<HashSet<u32>>,
+    /// What [`Self::attached`] has not returned yet.
+    attached: Option<Attached>,
     looked: Option<Instant>,
     /// `enum skb_drop_reason`, without the common beginning; read at the first drop.
     reasons: Option<HashMap<u32, String>>,
+}
+
+/// The netkit programs of the followed devices, by their numbers.
+#[derive(Default)]
+pub struct Attached {
+    pub programs: HashSet<u32>,
+    /// Whether these are all: a namespace may have ended while it was looked at.
+    pub complete: bool,
 }
 
 impl Names {
@@ -61,8 +69,8 @@ impl Names {
         self.roles.get(&key).copied()
     }
 
-    /// The numbers of the netkit programs of the followed devices; `None` if nobody has looked since the last call.
-    pub fn attached(&mut self) -> Option<HashSet<u32>> {
+    /// The programs that are attached; `None` if nobody has looked since the last call.
+    pub fn attached(&mut self) -> Option<Attached> {
         self.look();
         self.attached.take()
     }
@@ -74,8 +82,14 @@ impl Names {
             return;
         }
         self.looked = Some(Instant::now());
-        let mut attached = HashSet::new();
-        for namespace in Namespace::all().unwrap_or_default() {
+        let Ok(namespaces) = Namespace::all() else {
+            return;
+        };
+        let mut attached = Attached {
+            complete: true,
+            ..Attached::default()
+        };
+        for namespace in namespaces {
             let identity = &namespace.identity;
             let inode = identity.inode as u32;
             let name = (!identity.current).then(|| namespace.to_string());
@@ -90,9 +104,10 @@ impl Names {
                 Ok((programs.collect::<Vec<_>>(), devices))
             });
             let Ok((programs, devices)) = found else {
+                attached.complete = false;
                 continue;
             };
-            attached.extend(programs);
+            attached.programs.extend(programs);
             for device in devices {
                 if let Some(netkit) = device.netkit {
                     self.roles.insert((inode, device.index), netkit.role);

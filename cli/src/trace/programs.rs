@@ -44,8 +44,8 @@ unsafe impl aya::Pod for Key {}
 pub struct Programs {
     object: Ebpf,
     events: RingBuf<MapData>,
-    /// Whether the module's functions are traced, too.
-    module: bool,
+    /// The module whose functions are traced, too.
+    module: Option<u64>,
 }
 
 impl Programs {
@@ -65,7 +65,7 @@ impl Programs {
         let mut programs = Self {
             events: RingBuf::try_from(events)?,
             object,
-            module: false,
+            module: None,
         };
         for name in ["freed", "received", "queued"] {
             programs.tracepoint(name)?;
@@ -112,19 +112,29 @@ impl Programs {
         self.probe("xmit_begins", function)
     }
 
-    /// Traces the module's functions, too, once the module is loaded.
+    /// Traces the module's functions, too, once the module is loaded, or loaded anew.
     pub fn follow_module(&mut self) -> Result<()> {
-        let present = module::is_present();
-        if present && !self.module {
-            for function in OURS {
-                self.probe_xmit(function).map_err(|error| {
-                    Kind::Failed.error(format!(
-                        "{error:#}: is the loaded module an older build, whose functions cannot be traced?"
-                    ))
-                })?;
-            }
+        let present = module::instance();
+        if present == self.module {
+            return Ok(());
         }
         self.module = present;
+        if present.is_none() {
+            return Ok(());
+        }
+        for function in OURS {
+            let Err(error) = self.probe_xmit(function) else {
+                continue;
+            };
+            // It may have been unloaded just now.
+            if module::instance() != present {
+                self.module = None;
+                return Ok(());
+            }
+            return Err(Kind::Failed.error(format!(
+                "{error:#}: is the loaded module an older build, whose functions cannot be traced?"
+            )));
+        }
         Ok(())
     }
 
@@ -157,7 +167,7 @@ impl Programs {
         }
     }
 
-    /// How many packets found no room in the buffer.
+    /// How many packets are not shown: they found no room in the buffer, or were nested too deeply.
     pub fn lost(&mut self) -> Result<u64> {
         let lost: Array<_, u64> = Array::try_from(map(&mut self.object, "lost")?)?;
         Ok(lost.get(&0, 0)?)

@@ -5,8 +5,8 @@
 //! cannot be followed.
 
 use std::collections::HashMap;
-use std::collections::HashSet;
 use std::io;
+use std::mem;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;
@@ -14,19 +14,21 @@ use std::os::fd::FromRawFd;
 use std::os::fd::OwnedFd;
 use std::os::fd::RawFd;
 
+use anyhow::ensure;
 use anyhow::Context;
 use anyhow::Result;
 use aya::include_bytes_aligned;
 use aya::programs::loaded_programs;
+use aya_obj::generated::bpf_func_info;
 use aya_obj::generated::bpf_insn;
+use aya_obj::generated::bpf_prog_info;
 use aya_obj::Object;
-use btf_rs::Btf;
-use btf_rs::Type;
+
+use super::names::Attached;
 
 /// `enum bpf_cmd`, `enum bpf_prog_type` and `enum bpf_attach_type` of include/uapi/linux/bpf.h.
 const PROG_LOAD: libc::c_long = 5;
 const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
-const BTF_GET_FD_BY_ID: libc::c_long = 19;
 const LINK_CREATE: libc::c_long = 28;
 const TRACING: u32 = 26;
 const FEXIT: u32 = 25;
@@ -58,24 +60,6 @@ struct GetInfo {
     bpf_fd: u32,
     info_len: u32,
     info: u64,
-}
-
-/// The beginning of `struct bpf_btf_info`.
-#[repr(C)]
-#[derive(Default)]
-struct BtfInfo {
-    btf: u64,
-    btf_size: u32,
-    id: u32,
-}
-
-/// That of BPF_BTF_GET_FD_BY_ID.
-#[repr(C)]
-#[derive(Default)]
-struct GetById {
-    id: u32,
-    next_id: u32,
-    open_flags: u32,
 }
 
 /// That of BPF_LINK_CREATE for tracing programs.
@@ -138,31 +122,32 @@ impl Verdicts {
         })
     }
 
-    /// Follows the programs with these numbers, and no others. What cannot be followed has no verdicts.
-    pub fn follow(&mut self, attached: &HashSet<u32>) {
-        self.followed.retain(|id, _| attached.contains(id));
+    /// Follows these programs, and no others. What cannot be followed has no verdicts.
+    pub fn follow(&mut self, attached: &Attached) {
+        let Attached { programs, complete } = attached;
+        if *complete {
+            self.followed.retain(|id, _| programs.contains(id));
+        }
         for info in loaded_programs().filter_map(Result::ok) {
             let id = info.id();
-            if !attached.contains(&id) || self.followed.contains_key(&id) {
+            if !programs.contains(&id) || self.followed.contains_key(&id) {
                 continue;
             }
             let name = info.name_as_str().map(str::to_owned);
-            let link = info.fd().ok().zip(info.btf_id()).and_then(|(fd, btf)| {
-                let name = name.as_deref().unwrap_or_default();
-                self.attach(fd.as_fd(), btf, name, id).ok()
-            });
+            let fd = info.fd().ok();
+            let link = fd.and_then(|fd| self.attach(fd.as_fd(), id).ok());
             self.followed.insert(id, Followed { name, _link: link });
         }
     }
 
-    fn attach(&self, target: BorrowedFd<'_>, btf: u32, name: &str, id: u32) -> Result<OwnedFd> {
+    fn attach(&self, target: BorrowedFd<'_>, id: u32) -> Result<OwnedFd> {
         let mut load = Load {
             prog_type: TRACING,
             insn_cnt: self.instructions.len() as u32,
             insns: self.instructions.as_ptr() as u64,
             license: c"GPL".as_ptr() as u64,
             expected_attach_type: FEXIT,
-            attach_btf_id: function(btf, name)?,
+            attach_btf_id: main_function(target)?,
             attach_prog_fd: target.as_raw_fd() as u32,
             ..Load::default()
         };
@@ -190,34 +175,24 @@ impl Verdicts {
     }
 }
 
-/// The type of the program's function in the program's BTF. The kernel keeps 15 characters of a program's name.
-fn function(btf: u32, name: &str) -> Result<u32> {
-    let mut by_id = GetById {
-        id: btf,
-        ..GetById::default()
-    };
-    let fd = bpf_fd(BTF_GET_FD_BY_ID, &mut by_id)?;
-    let mut info = BtfInfo::default();
-    get_info(&fd, &mut info)?;
-    let mut data = vec![0u8; info.btf_size as usize];
-    info.btf = data.as_mut_ptr() as u64;
-    get_info(&fd, &mut info)?;
-    let btf = Btf::from_bytes(&data)?;
-    // Numbers begin with 1; 0 is void.
-    let mut types = (1..).map_while(|id| Some((id, btf.resolve_type_by_id(id).ok()?)));
-    types
-        .find_map(|(id, found)| match found {
-            Type::Func(func) if btf.resolve_name(&func).ok()?.starts_with(name) => Some(id),
-            _ => None,
-        })
-        .context("no such function")
-}
-
-fn get_info(fd: &OwnedFd, info: &mut BtfInfo) -> io::Result<()> {
+/// The type of the program's main function in the program's BTF. Fails for a program without BTF.
+fn main_function(program: BorrowedFd<'_>) -> Result<u32> {
+    let mut functions = [bpf_func_info {
+        insn_off: 0,
+        type_id: 0,
+    }];
+    // SAFETY: Integers and arrays of integers, for which all bits may be zero.
+    let mut info: bpf_prog_info = unsafe { mem::zeroed() };
+    info.nr_func_info = 1;
+    info.func_info_rec_size = size_of::<bpf_func_info>() as u32;
+    info.func_info = functions.as_mut_ptr() as u64;
     let mut attr = GetInfo {
-        bpf_fd: fd.as_raw_fd() as u32,
-        info_len: size_of::<BtfInfo>() as u32,
-        info: &raw mut *info as u64,
+        bpf_fd: program.as_raw_fd() as u32,
+        info_len: size_of::<bpf_prog_info>() as u32,
+        info: &raw mut info as u64,
     };
-    bpf(OBJ_GET_INFO_BY_FD, &mut attr).map(drop)
+    bpf(OBJ_GET_INFO_BY_FD, &mut attr)?;
+    ensure!(info.nr_func_info > 0, "the program has no BTF");
+    // The first one begins at the program's first instruction.
+    Ok(functions[0].type_id)
 }

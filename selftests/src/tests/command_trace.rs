@@ -6,6 +6,8 @@ use std::io::BufReader;
 use std::process::Child;
 use std::process::ChildStderr;
 use std::process::ChildStdout;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
@@ -32,16 +34,34 @@ use crate::ctx::POD4;
 use crate::module;
 use crate::netkit::Pair;
 use crate::netkit::Spec;
+use crate::tests::Needs;
+use crate::tests::Test;
 use crate::traffic;
 
 tests![
     passed,
     dropped,
     redirected,
+    dropped_after_a_redirect,
     only_the_device,
+    stops_under_a_flood,
     ends_without_a_trace,
     what_is_missing,
+    follows_a_reload,
 ];
+
+const WHY: &str = "the built-in driver cannot be loaded anew";
+
+/// All tests of the file; one of them loads the module.
+pub fn all() -> Vec<Test> {
+    let mut all = tests();
+    for test in &mut all {
+        if test.name.ends_with("follows_a_reload") {
+            test.needs = Needs::Module(WHY);
+        }
+    }
+    all
+}
 
 /// The running command.
 struct Trace {
@@ -205,6 +225,52 @@ fn redirected(t: &Ctx) -> Result<()> {
     check::equal("sent by", &packet["to"]["name"], &json!("other0"))
 }
 
+/// The helper has no device to send by: the driver's verdict stays, and the reason is the kernel's.
+fn dropped_after_a_redirect(t: &Ctx) -> Result<()> {
+    let duo = t.duo(Spec::l3())?;
+    let redirect = Redirect::load(Way::Egress, 9999, HOST4, None)?;
+    mprog::attach(redirect.fd()?, duo.pair.primary, PEER, Place::default())?;
+    let mut trace = Trace::start("--json trace nk0")?;
+    traffic::udp_send(&duo.pod, HOST4.into(), 64)?;
+    let packet = trace.packet("nk1")?;
+    check::equal("verdict", &packet["verdict"], &json!("redirect"))?;
+    check::equal("reason", &packet["reason"], &json!("NOT_SPECIFIED"))?;
+    check::equal("sent by", &packet["to"], &Value::Null)
+}
+
+/// Packets come faster than this reader takes the lines. The command ends all the same.
+fn stops_under_a_flood(t: &Ctx) -> Result<()> {
+    // What the pipe, the command and its buffer hold, and more.
+    const LEFT: u32 = 3000;
+    let duo = t.duo(Spec::l3())?;
+    let sender = traffic::udp_sender(&duo.host, POD4.into())?;
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Relaxed) {
+                // Nobody listens in the pod, which says so.
+                let _refused = sender.send(&[0; 64]);
+            }
+        });
+        let after_ctrl_c = || {
+            let mut trace = Trace::start("trace nk0")?;
+            thread::sleep(Duration::from_secs(1));
+            kill(Pid::from_raw(trace.child.id() as i32), Signal::SIGINT)?;
+            let (mut lines, mut line) = (0, String::new());
+            while trace.out.read_line(&mut line)? > 0 {
+                lines += 1;
+                ensure!(lines < LEFT, "it goes on after Ctrl-C");
+                line.clear();
+                thread::sleep(Duration::from_millis(1));
+            }
+            check::equal("exit status", trace.child.wait()?.code(), Some(0))
+        };
+        let ended = after_ctrl_c();
+        over.store(true, Relaxed);
+        ended
+    })
+}
+
 /// The packets of another pair are not shown; those of the device's peer, in another namespace, are.
 fn only_the_device(t: &Ctx) -> Result<()> {
     let duo = t.duo(Spec::l3())?;
@@ -234,4 +300,24 @@ fn what_is_missing(_: &Ctx) -> Result<()> {
     command::refused("trace nk7 --netns nowhere", 4, &["nowhere"])?;
     let nobody = command::run_as_nobody("trace")?;
     nobody.refused(3, &["root"])
+}
+
+/// Another load of the module has other functions.
+fn follows_a_reload(t: &Ctx) -> Result<()> {
+    let duo = t.duo(Spec::l3())?;
+    command::good(&format!("load {}", t.module.display()))?;
+    let mut trace = Trace::start("--json trace nk0")?;
+    for (size, line) in [
+        (64, None),
+        (65, Some(format!("reload {}", t.module.display()))),
+    ] {
+        if let Some(line) = line {
+            command::good(&line)?;
+            // The command looks once a second.
+            thread::sleep(Duration::from_secs(2));
+        }
+        traffic::udp_send(&duo.host, POD4.into(), size)?;
+        while trace.packet("nk0")?["length"] != json!(14 + 20 + 8 + size) {}
+    }
+    check::equal("exit status", trace.stop()?, Some(0))
 }

@@ -189,7 +189,7 @@ pub fn all() -> Vec<Test> {
         aya::tests(),
         patient(command::tests()),
         patient(command_refused::tests()),
-        patient(command_trace::tests()),
+        patient(command_trace::all()),
         room::tests(),
         single::tests(),
         symbols::tests(),

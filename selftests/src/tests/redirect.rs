@@ -48,6 +48,7 @@ tests![
     to_the_primary,
     from_the_pod_to_another_device,
     past_egress_rules,
+    copies_past_egress_rules,
     ingress_of_another_device,
     clone_to_another_device,
     to_nowhere,
@@ -269,8 +270,8 @@ fn from_the_pod_to_another_device(t: &Ctx) -> Result<()> {
     check::equal("received by the host", primary.rx_packets, 0)
 }
 
-/// Netfilter's egress rules of the target are not for packets that a program redirects (`nf_skip_egress()`).
-fn past_egress_rules(t: &Ctx) -> Result<()> {
+/// A device of the host whose egress rules drop everything, and a program that sends the pod's packets there.
+fn past_rules(t: &Ctx, way: Way) -> Result<()> {
     let node = node(t, Spec::l3())?;
     let sink = t.host.add_device("sink", "dummy")?;
     t.host.up(sink)?;
@@ -282,11 +283,21 @@ fn past_egress_rules(t: &Ctx) -> Result<()> {
     check::errno("sent by the device itself", dropped, Errno::ENOBUFS)?;
     check::equal("sent", t.host.stats(sink)?.tx_packets, 0)?;
 
-    let redirect = Redirect::load(Way::Egress, sink, WORLD, None)?;
+    let redirect = Redirect::load(way, sink, WORLD, None)?;
     mprog::attach(redirect.fd()?, node.pair.primary, PEER, Place::default())?;
     traffic::udp_send(&node.pod, WORLD.into(), 64)?;
     check::equal("redirected", redirect.count()?, 1)?;
     check::equal("sent", t.host.stats(sink)?.tx_packets, 1)
+}
+
+/// Netfilter's egress rules of the target are not for packets that a program redirects (`nf_skip_egress()`).
+fn past_egress_rules(t: &Ctx) -> Result<()> {
+    past_rules(t, Way::Egress)
+}
+
+/// Nor for the copy that a program sends.
+fn copies_past_egress_rules(t: &Ctx) -> Result<()> {
+    past_rules(t, Way::Clone)
 }
 
 fn ingress_of_another_device(t: &Ctx) -> Result<()> {
