@@ -51,7 +51,7 @@ fuzz: module test-tools test-modules ## run ten thousand operations with bad inp
 	@scripts/vm --name fuzz --timeout $(vm_timeout) -- target/release/netkit-selftests --module $(netkit_rs_ko) \
 		--filter fuzz:: --fuzz 10000 --seed $(FUZZ_SEED) $(TEST_ARGS)
 
-fuzz-long: module test-tools ## run a million of them on ours alone, best with NETKIT_RS_VARIANT=debug (hours; FUZZ_SEED, FUZZ_FROM)
+fuzz-long: module test-tools ## run a million of them on ours alone (hours; FUZZ_SEED, FUZZ_FROM)
 	@scripts/vm --name fuzz-long --timeout $(fuzz_timeout) -- target/release/netkit-selftests --module $(netkit_rs_ko) \
 		--fuzz-long --fuzz 1000000 --fuzz-steps 500 --seed $(FUZZ_SEED) --fuzz-from $(FUZZ_FROM) $(TEST_ARGS)
 

@@ -228,8 +228,8 @@ fn json(roff: &mut Roff) {
             (
                 "trace",
                 "a line for each packet: time (seconds since 1970), device (name, ifindex, namespace: null for that of the command), \
-                 role (primary, peer; null if the device has gone), verdict (pass, drop, redirect, unknown), reason (why it was dropped: the \
-                 kernel's name without SKB_DROP_REASON_; otherwise null), to (the device that received it, or sends it after a redirect; \
+                 role (primary, peer; null if the device has gone), verdict (pass, drop, redirect, unknown), reason (why it was dropped, by the \
+                 driver or after a redirect: the kernel's name without SKB_DROP_REASON_; otherwise null), to (the device that received it, or sends it after a redirect; \
                  null if none was seen), length (in bytes, with the Ethernet header), programs (those that ran, in order: id, name, verdict), mark, cpu, ethertype, protocol, source, source_port, destination, destination_port \
                  (null where the packet has none)",
             ),

@@ -48,6 +48,13 @@ toolchain() {
     llvm=-$(option "$headers" RUSTC_LLVM_MAJOR_VERSION)
 }
 
+# prepared RELEASE: whether the kernel tree is there, and belongs to the kernel that is installed under this name now.
+prepared() {
+    local id sum image
+    image=$(kernel_image "$1") && [ -r "$state/$1/kernel" ] && { read -r id && read -r sum; } <"$state/$1/kernel" &&
+        [ -n "$id" ] && [ "$sum" = "$(sha256sum <"$image")" ]
+}
+
 # is_missing RELEASE: prints what a build for this kernel lacks on this machine, and how to get it. Prints nothing if
 # everything is there.
 is_missing() {
@@ -65,7 +72,7 @@ is_missing() {
     wanted=$(option "$headers" CC_VERSION_TEXT)
     found=$("$cc" --version 2>/dev/null | head -n 1)
     [ "$found" = "$wanted" ] || missing+=("the kernel was built by \"$wanted\", and $cc is \"${found:-missing}\"")
-    if ! [ -e "$state/$1/kernel" ]; then
+    if ! prepared "$1"; then
         package=$(kernel_source "$1")
         wanted=$(installed_version "linux-headers-$1")
         found=$(installed_version "$package")
