@@ -17,7 +17,8 @@ tests![
     both_sides_alike,
     peer_shows_it,
     enslaving_resets,
-    larger_need_of_both
+    larger_need_of_both,
+    of_a_single_device,
 ];
 
 fn room(t: &Ctx, index: u32) -> Result<(Option<u16>, Option<u16>)> {
@@ -103,4 +104,20 @@ fn larger_need_of_both(t: &Ctx) -> Result<()> {
     told.push(rooms(t, small)?);
     t.same("rooms", told.join("\n"));
     Ok(())
+}
+
+/// A bridge asks a device without a peer as well.
+fn of_a_single_device(t: &Ctx) -> Result<()> {
+    let bridge = t.host.add_device("br0", "bridge")?;
+    let single = Spec::l2().headroom(100).create_single("single", &t.host)?;
+    let other = Spec::l2()
+        .headroom(300)
+        .create_as("nk0", "nk1", &t.host, &t.host)?;
+    t.host.set_master(single, bridge)?;
+    t.host.set_master(other.primary, bridge)?;
+    let enslaved = room(t, single)?;
+    check::equal("that of the largest port", enslaved.0, Some(300))?;
+    t.host.set_master(single, 0)?;
+    t.same("room of a free device", format!("{:?}", room(t, single)?));
+    check::that("it is reset", room(t, single)? != enslaved)
 }
