@@ -78,6 +78,11 @@ pub struct Attr {
 }
 
 impl Attr {
+    /// How many bytes it takes in a message.
+    pub fn size(&self) -> usize {
+        (NLA_HEADER_SIZE + self.payload.len()).next_multiple_of(ALIGN)
+    }
+
     pub fn u16(&self) -> Option<u16> {
         Some(u16::from_ne_bytes(self.payload.as_slice().try_into().ok()?))
     }
