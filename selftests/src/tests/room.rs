@@ -119,7 +119,7 @@ fn of_a_single_device(t: &Ctx) -> Result<()> {
     let heads = [told[0].0, told[1].0, told[2].0];
     let none = Some(0);
     check::that(
-        format!("{heads:?}"),
+        &format!("{heads:?}"),
         heads[0] == Some(100) && heads[1] == none && heads[2] > none,
     )
 }
