@@ -15,6 +15,9 @@ struct sk_buff {
 
 struct net_device {
 	int ifindex;
+	__u64 hw_enc_features;
+	__u64 vlan_features;
+	__u64 mpls_features;
 } __attribute__((preserve_access_index));
 
 /* `Seen` in src/tests/tracing.rs. */
@@ -23,6 +26,8 @@ struct seen {
 	__u32 len;
 	__u32 ifindex;
 	__s32 result;
+	/* For packets in tunnels, and for VLAN and MPLS above the device. */
+	__u64 features[3];
 };
 
 struct {
@@ -49,6 +54,9 @@ int BPF_PROG(enter, struct sk_buff *skb, struct net_device *dev)
 	if (seen) {
 		seen->len = skb->len;
 		seen->ifindex = dev->ifindex;
+		seen->features[0] = dev->hw_enc_features;
+		seen->features[1] = dev->vlan_features;
+		seen->features[2] = dev->mpls_features;
 	}
 	return 0;
 }

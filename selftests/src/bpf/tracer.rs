@@ -24,6 +24,8 @@ pub struct Seen {
     pub len: u32,
     pub ifindex: u32,
     pub result: i32,
+    /// `hw_enc_features`, `vlan_features` and `mpls_features` of the device.
+    pub features: [u64; 3],
 }
 
 /// The numbers of the programs.

@@ -21,12 +21,34 @@ tests![
     refusals,
     features,
     moves_with_its_lease,
+    card_moves,
     channels_stay,
     deletion_gives_back,
     namespace_gives_back,
     goes_with_its_lessor,
     goes_with_the_lessors_module,
 ];
+
+/// A card that moves to another namespace is not deleted, so that its lessee stays.
+fn card_moves(t: &Ctx) -> Result<()> {
+    lessor::with(t, || {
+        let (phys, netdev) = (card(t, 2)?, t.host.netdev()?);
+        let index = single(&t.host, "single", 2)?;
+        netdev.lease(index, phys.offer(1, None))?;
+        let pod = t.ns()?;
+        let moved = t.host.move_to(phys.index, &pod);
+        t.same("the answer", format!("{:?}", moved.as_ref().err()));
+        t.host.link("single")?;
+        t.same(
+            "the lessee's queue",
+            format!("{:?}", netdev.queue(index, 1)),
+        );
+        if moved.is_ok() {
+            pod.move_to(pod.link("phys")?.index, &t.host)?;
+        }
+        Ok(())
+    })
+}
 
 /// A card that is up: of a device that is down, the kernel shows no queues.
 fn card(t: &Ctx, queues: u32) -> Result<Card> {

@@ -29,6 +29,7 @@ tests![
     size_of_a_dump,
     typed_arguments,
     every_callback_has_a_type,
+    features_for_what_is_above,
     livepatched,
 ];
 
@@ -162,6 +163,16 @@ fn typed_arguments(t: &Ctx) -> Result<()> {
         t.host.del_link(duo.pair.primary)?;
     }
     Ok(())
+}
+
+/// What the device can do for packets in tunnels, and for VLAN and MPLS devices above it. ethtool does not show this.
+fn features_for_what_is_above(t: &Ctx) -> Result<()> {
+    let duo = t.duo(Spec::l2())?;
+    let tracer = Tracer::attach(xmit(), &format!("{}*", xmit()))?;
+    traffic::udp_exchange(&duo.host, &duo.pod, POD4.into(), 100)?;
+    let features = tracer.seen(By::Fentry)?.features;
+    t.same("features", format!("{features:#x?}"));
+    check::that("there are some", features.iter().all(|&some| some != 0))
 }
 
 /// The module's BTF has a function for each name (`BTF_KIND_FUNC`); the kernel's has those of the built-in driver.
