@@ -4,11 +4,14 @@
 //! The stack shows a packet to the sockets of the sending device before the driver gets it, and to those of the
 //! receiving device when it takes the packet from the backlog. So tcpdump on the sending end also sees what netkit drops.
 
+use anyhow::Context;
 use anyhow::Result;
 use nix::errno::Errno;
 
 use super::lengths::orders;
 use super::lengths::Rig;
+use crate::afxdp::Mode;
+use crate::afxdp::Xsk;
 use crate::bpf::mprog;
 use crate::bpf::mprog::Place;
 use crate::bpf::prog::Prog;
@@ -33,6 +36,7 @@ tests![
     blackhole,
     without_peer,
     of_one_protocol,
+    frames_of_af_xdp,
     program_sees_what_sockets_have_seen,
 ];
 
@@ -122,6 +126,28 @@ fn one(t: &Ctx, spec: Spec, prog: Option<Prog>) -> Result<[Vec<u8>; 2]> {
     let seen = [kinds(&taps[0].tapped()?), kinds(&taps[1].tapped()?)];
     duo.host.del_link(duo.pair.primary)?;
     Ok(seen)
+}
+
+/// In copy mode, AF_XDP gives a frame to the driver without saying where its Ethernet header is.
+fn frames_of_af_xdp(t: &Ctx) -> Result<()> {
+    for spec in [Spec::l2(), Spec::l3()] {
+        let duo = t.duo(spec)?;
+        let far = Tap::on(&duo.pod, duo.pair.peer)?;
+        let socket = Xsk::bind(&duo.host, duo.pair.primary, 0, Mode::Copy)?;
+        let mac = duo.pod.link_by_index(duo.pair.peer)?.mac();
+        let frame = traffic::udp_frame(&mac, HOST4, POD4, b"netkit")?;
+        let mut socket = socket.context("bind(AF_XDP)")?;
+        socket.send(&frame)?.context("sendto(AF_XDP)")?;
+        let mut seen = Vec::new();
+        check::soon("it arrives", || {
+            seen.extend(far.tapped()?);
+            Ok(seen.iter().any(|tapped| tapped.frame == frame))
+        })?;
+        let ours = seen.iter().find(|tapped| tapped.frame == frame);
+        check::equal("kind", ours.map(|tapped| tapped.kind), Some(HOST))?;
+        duo.host.del_link(duo.pair.primary)?;
+    }
+    Ok(())
 }
 
 /// The policy, which counts if there is no program.
