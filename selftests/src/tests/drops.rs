@@ -8,13 +8,17 @@ use anyhow::anyhow;
 use anyhow::Result;
 use nix::errno::Errno;
 
+use crate::bpf::link::Link;
 use crate::bpf::mprog;
 use crate::bpf::mprog::Place;
+use crate::bpf::probe::Redirect;
+use crate::bpf::probe::Way;
 use crate::bpf::prog::Prog;
 use crate::bpf::PRIMARY;
 use crate::check;
 use crate::ctx::Ctx;
 use crate::ctx::Duo;
+use crate::ctx::HOST4;
 use crate::ctx::POD4;
 use crate::module;
 use crate::netkit::Spec;
@@ -23,12 +27,15 @@ use crate::tracefs::Instance;
 use crate::traffic;
 
 use super::lengths;
+use super::xdp::BPF_XDP;
+use super::xdp::XDP_FLAGS_SKB_MODE;
 
 tests![
     by_program,
     unknown_verdict,
     by_policy,
     without_peer,
+    peer_is_down,
     too_short,
 ];
 
@@ -120,6 +127,33 @@ fn without_peer(t: &Ctx) -> Result<()> {
     )?;
     reason_is(&drops, "NO_TX_TARGET")?;
     t.host.del_link(single)?;
+    Ok(())
+}
+
+/// The primary has no carrier then, and the stack sends nothing by it. Generic XDP does, without a look at the carrier.
+fn peer_is_down(t: &Ctx) -> Result<()> {
+    const XDP_TX: i32 = 3;
+    let duo = t.duo(Spec::l2())?;
+    let third = t.ns()?;
+    let other = Spec::l2().create_as("s0", "s1", &duo.host, &third)?;
+    duo.host.up(other.primary)?;
+    third.up(other.peer)?;
+    duo.host.running(other.primary)?;
+    // What is sent by the other pair comes in at the primary, and goes back from there.
+    let inward = Redirect::load(Way::Ingress, duo.pair.primary, POD4, None)?;
+    mprog::attach(inward.fd()?, other.primary, PRIMARY, Place::default())?;
+    let xdp = Prog::load(libbpf_sys::BPF_PROG_TYPE_XDP, BPF_XDP, XDP_TX)?;
+    let place = Place::flags(XDP_FLAGS_SKB_MODE);
+    let _link = Link::create(&xdp, duo.pair.primary, BPF_XDP, place)?;
+    duo.pod.down(duo.pair.peer)?;
+    let drops = Drops::new()?;
+    let frame = traffic::udp_frame(&[2, 0, 0, 0, 0, 7], HOST4, POD4, b"netkit")?;
+    traffic::send_frame(&duo.host, other.primary, &frame)?;
+    check::soon("a drop", || Ok(!drops.reasons()?.is_empty()))?;
+    reason_is(&drops, "DEV_READY")?;
+    let peer = duo.pod.stats(duo.pair.peer)?;
+    check::equal("dropped by the peer", peer.rx_dropped, 0)?;
+    t.host.del_link(duo.pair.primary)?;
     Ok(())
 }
 

@@ -11,12 +11,17 @@ use std::net::Ipv6Addr;
 
 use anyhow::Result;
 
+use crate::bpf::mprog;
+use crate::bpf::mprog::Place;
+use crate::bpf::prog::Prog;
+use crate::bpf::PEER;
 use crate::check;
 use crate::ctx::Ctx;
 use crate::inject;
 use crate::inject::tc;
 use crate::module;
 use crate::netkit::Spec;
+use crate::netkit::PASS;
 use crate::netns::Ns;
 use crate::nl::nft;
 use crate::traffic;
@@ -142,12 +147,17 @@ fn rules_are_run(t: &Ctx, way: Way) -> Result<()> {
     inject::modprobe("nf_tables")?;
     Path::new(t, t.ns()?, way, Kind::Veth)?.dropped("through veth")?;
     let path = Path::new(t, t.host.clone(), way, Kind::Netkit)?;
-    if module::is_loaded() {
-        path.dropped("through netkit")?;
-    } else {
+    let through = |what: &str| {
+        if module::is_loaded() {
+            return path.dropped(what);
+        }
         // Ingress hooks of earlier tests go in the background.
-        check::soon("the built-in driver lets it out", || path.arrives(true))?;
-    }
+        check::soon("the built-in driver lets it out", || path.arrives(true))
+    };
+    through("through netkit")?;
+    let pass = Prog::returning(PASS)?;
+    mprog::attach(&pass, path.pod.near, PEER, Place::default())?;
+    through("behind a program")?;
     tc("qdisc add dev lo clsact")?;
     path.dropped("with an ingress hook elsewhere")
 }
