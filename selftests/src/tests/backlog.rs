@@ -194,6 +194,8 @@ fn while_busy(t: &Ctx, f: impl FnOnce() -> Result<()>) -> Result<()> {
     thread::scope(|scope| {
         let holder = scope.spawn(|| -> Result<()> {
             inject::stay_on_cpu(THERE)?;
+            // On PREEMPT_RT, the receiver's thread would run meanwhile.
+            inject::overtake()?;
             socket.send(&[0; 10])?;
             Ok(())
         });

@@ -14,6 +14,7 @@ use crate::bpf::mprog::Place;
 use crate::bpf::probe::Redirect;
 use crate::bpf::probe::Way;
 use crate::bpf::prog::Prog;
+use crate::bpf::PEER;
 use crate::bpf::PRIMARY;
 use crate::check;
 use crate::ctx::Ctx;
@@ -138,17 +139,17 @@ fn peer_is_down(t: &Ctx) -> Result<()> {
     let other = Spec::l2().create_as("s0", "s1", &duo.host, &third)?;
     duo.host.up(other.primary)?;
     third.up(other.peer)?;
-    duo.host.running(other.primary)?;
-    // What is sent by the other pair comes in at the primary, and goes back from there.
+    third.running(other.peer)?;
+    // What another pod sends comes in at the primary, and goes back from there.
     let inward = Redirect::load(Way::Ingress, duo.pair.primary, POD4, None)?;
-    mprog::attach(inward.fd()?, other.primary, PRIMARY, Place::default())?;
+    mprog::attach(inward.fd()?, other.primary, PEER, Place::default())?;
     let xdp = Prog::load(libbpf_sys::BPF_PROG_TYPE_XDP, BPF_XDP, XDP_TX)?;
     let place = Place::flags(XDP_FLAGS_SKB_MODE);
     let _link = Link::create(&xdp, duo.pair.primary, BPF_XDP, place)?;
     duo.pod.down(duo.pair.peer)?;
     let drops = Drops::new()?;
     let frame = traffic::udp_frame(&[2, 0, 0, 0, 0, 7], HOST4, POD4, b"netkit")?;
-    traffic::send_frame(&duo.host, other.primary, &frame)?;
+    traffic::send_frame(&third, other.peer, &frame)?;
     check::soon("a drop", || Ok(!drops.reasons()?.is_empty()))?;
     reason_is(&drops, "DEV_READY")?;
     let peer = duo.pod.stats(duo.pair.peer)?;

@@ -5,15 +5,13 @@
 use anyhow::Context;
 use anyhow::Result;
 use nix::errno::Errno;
-use nix::sched::sched_getcpu;
-use nix::sched::sched_setaffinity;
-use nix::sched::CpuSet;
-use nix::unistd::Pid;
 
 use crate::afxdp::Mode;
 use crate::afxdp::Xsk;
 use crate::check;
 use crate::ctx::Ctx;
+use crate::inject;
+use crate::inject::stay_on_one_cpu;
 use crate::lessor;
 use crate::module;
 use crate::netkit;
@@ -140,13 +138,8 @@ fn namespace_deleted(t: &Ctx) -> Result<()> {
 
 /// Keeps the background work of this CPU back until this thread sleeps.
 fn overtake() -> Result<()> {
-    let mut cpus = CpuSet::new();
-    cpus.set(sched_getcpu()?)?;
-    sched_setaffinity(Pid::from_raw(0), &cpus)?;
-    let first = libc::sched_param { sched_priority: 1 };
-    // SAFETY: the parameters are valid.
-    let ret = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &first) };
-    Errno::result(ret).map(drop).context("SCHED_FIFO")
+    stay_on_one_cpu()?;
+    inject::overtake()
 }
 
 /// The pool of a closed socket is freed in the background. By then its device is deleted, and there is no
