@@ -38,7 +38,8 @@ pub(crate) mod rtnl_link;
 pub(crate) mod lease;
 
 pub(crate) mod identity;
-pub(crate) mod takeover;
 mod takeover_job;
+
+pub(crate) mod takeover;
 
 pub(crate) mod tables;

@@ -31,7 +31,7 @@ use super::{
     rtnl::{Rtnl, RtnlGuard},
     rtnl_link::{copy_callbacks, RtnlLinkAdapter, RtnlLinkDriver},
     rx_queue::Locked,
-    takeover_job::{Job, Jobs}, //
+    takeover_job::{Flag, Job, Jobs, Task, Walk, PAUSE}, //
 };
 use crate::bindings;
 use core::{
@@ -42,7 +42,7 @@ use core::{
 use kernel::{
     ffi::c_int,
     prelude::*,
-    sync::atomic::{Atomic, Full, Relaxed},
+    sync::atomic::{Atomic, Relaxed},
     time::{delay::fsleep, Delta, Instant, Monotonic}, //
 };
 
@@ -51,10 +51,6 @@ const BATCH: usize = 512;
 
 /// How long an exchange waits for locks, if it must not wait forever. Three seconds were seen on a busy machine.
 const PATIENCE: Delta = Delta::from_secs(10);
-
-/// The pause before a lock is tried again, and between two batches. Others can take RTNL in the pause, and a task that
-/// has slept is less likely to be preempted while it holds RTNL.
-pub(super) const PAUSE: Delta = Delta::from_millis(1);
 
 /// A driver.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -72,25 +68,6 @@ pub(crate) enum State {
     On,
     /// Some devices have the wrong driver, because a lock was busy.
     Incomplete,
-}
-
-/// A flag that several contexts set.
-pub(super) struct Flag(Atomic<u32>);
-
-impl Flag {
-    pub(super) const fn new() -> Self {
-        Self(Atomic::new(0))
-    }
-
-    pub(super) fn is_set(&self) -> bool {
-        self.0.load(Relaxed) != 0
-    }
-
-    /// Sets the flag, and returns whether its value has changed. Fully ordered: a later holder of RTNL sees the new
-    /// value.
-    pub(super) fn set(&self, value: bool) -> bool {
-        self.0.xchg(value.into(), Full) != u32::from(value)
-    }
 }
 
 /// A driver that takes over the devices of a built-in one.
@@ -131,7 +108,7 @@ pub(crate) struct Takeover<T> {
     incomplete: Flag,
     /// Devices that had [`Xmit::Other`] when they were handed back, since this was in the log.
     forgotten: Atomic<u32>,
-    pub(super) jobs: Jobs,
+    jobs: Jobs,
     _driver: PhantomData<fn() -> T>,
 }
 
@@ -274,7 +251,7 @@ impl<T: StandIn> Takeover<T> {
 
     /// Gives all devices to the wanted driver, a batch for each RTNL that `lock` takes. Returns whether all of them
     /// have it: RTNL, or the instance lock of a device, may be busy.
-    pub(super) fn walk(&self, lock: impl Fn() -> Option<RtnlGuard>, total: &Walk) -> bool {
+    fn walk(&self, lock: impl Fn() -> Option<RtnlGuard>, total: &Walk) -> bool {
         let mut all = AllDevices::new();
         let mut first = None;
         let mut missed = false;
@@ -453,20 +430,13 @@ impl<T: StandIn> Takeover<T> {
     }
 }
 
-/// The result of a walk.
-pub(super) struct Walk {
-    /// How many devices have changed their driver.
-    exchanged: Atomic<u32>,
-    /// The longest time for which RTNL was held for a batch, in microseconds.
-    held: Atomic<i64>,
-}
+impl<T: StandIn> Task for T {
+    fn jobs() -> &'static Jobs {
+        &T::takeover().jobs
+    }
 
-impl Walk {
-    pub(super) const fn new() -> Self {
-        Self {
-            exchanged: Atomic::new(0),
-            held: Atomic::new(0),
-        }
+    fn walk(lock: impl Fn() -> Option<RtnlGuard>, total: &Walk) -> bool {
+        T::takeover().walk(lock, total)
     }
 }
 

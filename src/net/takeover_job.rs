@@ -5,10 +5,7 @@
 //! The caller may hold `klp_mutex`, for which a holder of RTNL may wait. A worker of `system_long_wq` holds nothing, so
 //! it can wait for RTNL in the queue with all others, and the caller waits for the worker for a limited time.
 
-use super::{
-    rtnl::{Rtnl, RtnlGuard},
-    takeover::{Flag, StandIn, Walk, PAUSE}, //
-};
+use super::rtnl::{Rtnl, RtnlGuard};
 use core::marker::PhantomData;
 use kernel::{
     prelude::*,
@@ -22,6 +19,56 @@ use kernel::{
 
 /// How often a caller looks whether its job is over.
 const LOOK: Delta = Delta::from_micros(100);
+
+/// The pause before a lock is tried again, and between two batches. Others can take RTNL in the pause, and a task that
+/// has slept is less likely to be preempted while it holds RTNL.
+pub(super) const PAUSE: Delta = Delta::from_millis(1);
+
+/// A flag that several contexts set.
+pub(super) struct Flag(Atomic<u32>);
+
+impl Flag {
+    pub(super) const fn new() -> Self {
+        Self(Atomic::new(0))
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Relaxed) != 0
+    }
+
+    /// Sets the flag, and returns whether its value has changed. Fully ordered: a later holder of RTNL sees the new
+    /// value.
+    pub(super) fn set(&self, value: bool) -> bool {
+        self.0.xchg(value.into(), Full) != u32::from(value)
+    }
+}
+
+/// The result of a walk.
+pub(super) struct Walk {
+    /// How many devices have changed their driver.
+    pub(super) exchanged: Atomic<u32>,
+    /// The longest time for which RTNL was held for a batch, in microseconds.
+    pub(super) held: Atomic<i64>,
+}
+
+impl Walk {
+    pub(super) const fn new() -> Self {
+        Self {
+            exchanged: Atomic::new(0),
+            held: Atomic::new(0),
+        }
+    }
+}
+
+/// What a job does.
+pub(super) trait Task: Sized + 'static {
+    /// The jobs that do it.
+    fn jobs() -> &'static Jobs;
+
+    /// Gives all devices to the wanted driver. `lock` takes RTNL, or returns `None` if nobody waits any more. Returns
+    /// whether all devices have it: RTNL, or the instance lock of a device, may be busy.
+    fn walk(lock: impl Fn() -> Option<RtnlGuard>, total: &Walk) -> bool;
+}
 
 /// The jobs that are not over.
 ///
@@ -67,7 +114,7 @@ impl Jobs {
 
 /// One exchange.
 #[pin_data]
-pub(super) struct Job<T: StandIn> {
+pub(super) struct Job<T: Task> {
     #[pin]
     work: workqueue::Work<Self>,
     state: Atomic<u32>,
@@ -75,7 +122,7 @@ pub(super) struct Job<T: StandIn> {
     _driver: PhantomData<fn() -> T>,
 }
 
-impl<T: StandIn> Job<T> {
+impl<T: Task> Job<T> {
     const RUNNING: u32 = 0;
     /// All devices have the wanted driver.
     const COMPLETE: u32 = 1;
@@ -84,7 +131,7 @@ impl<T: StandIn> Job<T> {
 
     /// Gives a job to a worker. [`Jobs::begin`] has counted it, and it is counted no more when it is over. `ENOMEM`.
     pub(super) fn start() -> Result<Arc<Self>> {
-        let jobs = &T::takeover().jobs;
+        let jobs = T::jobs();
         let init = pin_init!(Self {
             work <- kernel::new_work!("netkit_rs::Job::work"),
             state: Atomic::new(Self::RUNNING),
@@ -120,16 +167,15 @@ impl<T: StandIn> Job<T> {
 }
 
 kernel::impl_has_work! {
-    impl{T: StandIn} HasWork<Self> for Job<T> { self.work }
+    impl{T: Task} HasWork<Self> for Job<T> { self.work }
 }
 
-impl<T: StandIn> workqueue::WorkItem for Job<T> {
+impl<T: Task> workqueue::WorkItem for Job<T> {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
-        let takeover = T::takeover();
         while this.is_running() {
-            if takeover.walk(|| this.lock(), &this.total) {
+            if T::walk(|| this.lock(), &this.total) {
                 let _abandoned = this.state.cmpxchg(Self::RUNNING, Self::COMPLETE, Full);
             } else {
                 // An instance lock was busy.
@@ -138,6 +184,6 @@ impl<T: StandIn> workqueue::WorkItem for Job<T> {
         }
         drop(this);
         // The last step: `Takeover::finish()` may go on.
-        takeover.jobs.end();
+        T::jobs().end();
     }
 }
