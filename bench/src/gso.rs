@@ -38,12 +38,52 @@ const DISCARD: u16 = 9;
 
 /// One for all runs: pages that happen to be neighbours in memory become one fragment of the
 /// packet, so another buffer would be another packet.
-fn payload() -> &'static [u8] {
-    static BUFFER: OnceLock<Vec<u8>> = OnceLock::new();
-    let buffer = BUFFER.get_or_init(|| vec![0x5a; PAYLOAD + PAGE]);
-    // A pipe holds sixteen pages, which is what the payload takes if it begins with one.
-    let start = buffer.as_ptr().align_offset(PAGE);
-    &buffer[start..start + PAYLOAD]
+struct Payload {
+    buffer: Vec<u8>,
+    /// Holds references to the pages: the kernel must not move them, or make a huge page of them.
+    _pinned: (OwnedFd, OwnedFd),
+}
+
+impl Payload {
+    fn new() -> Result<Self> {
+        let buffer = vec![0x5a; PAYLOAD + PAGE];
+        let (read, write) = nix::unistd::pipe().context("a pipe")?;
+        let payload = Self {
+            buffer,
+            _pinned: (read, write),
+        };
+        payload.give(&payload._pinned.1)?;
+        Ok(payload)
+    }
+
+    fn the() -> Result<&'static Self> {
+        static PAYLOAD: OnceLock<Payload> = OnceLock::new();
+        if PAYLOAD.get().is_none() {
+            let _beaten = PAYLOAD.set(Self::new()?);
+        }
+        PAYLOAD.get().context("no payload")
+    }
+
+    /// A pipe holds sixteen pages, which is what the payload takes if it begins with one.
+    fn bytes(&self) -> &[u8] {
+        let start = self.buffer.as_ptr().align_offset(PAGE);
+        &self.buffer[start..start + PAYLOAD]
+    }
+
+    /// Gives a pipe references to the pages.
+    fn give(&self, pipe: &OwnedFd) -> Result<()> {
+        let bytes = self.bytes();
+        let pages = libc::iovec {
+            iov_base: bytes.as_ptr().cast_mut().cast(),
+            iov_len: bytes.len(),
+        };
+        // SAFETY: the pages are only read.
+        let given = unsafe { libc::vmsplice(pipe.as_raw_fd(), &pages, 1, 0) };
+        if given != PAYLOAD as isize {
+            bail!("{given} bytes given, of {PAYLOAD}: {}", Errno::last());
+        }
+        Ok(())
+    }
 }
 
 struct Sender {
@@ -70,12 +110,7 @@ impl Sender {
     }
 
     fn send(&self) -> Result<()> {
-        let pages = libc::iovec {
-            iov_base: payload().as_ptr().cast_mut().cast(),
-            iov_len: PAYLOAD,
-        };
-        // SAFETY: the pipe gets references to the payload's pages, which are only read.
-        let given = unsafe { libc::vmsplice(self.write.as_raw_fd(), &pages, 1, 0) };
+        Payload::the()?.give(&self.write)?;
         let socket = self.socket.as_raw_fd();
         // SAFETY: two descriptors of ours, no offsets.
         let sent = unsafe {
@@ -88,11 +123,8 @@ impl Sender {
                 0,
             )
         };
-        if given != PAYLOAD as isize || sent != PAYLOAD as isize {
-            bail!(
-                "{given} bytes given, {sent} sent, of {PAYLOAD}: {}",
-                Errno::last()
-            );
+        if sent != PAYLOAD as isize {
+            bail!("{sent} bytes sent, of {PAYLOAD}: {}", Errno::last());
         }
         Ok(())
     }
