@@ -43,6 +43,13 @@ fn name_attribute(name: &str) -> Vec<u8> {
     attribute(libc::IFLA_IFNAME, format!("{name}\0").as_bytes())
 }
 
+/// The kind of a device, and what is particular to that kind.
+fn link_info(kind: &str, data: &[u8]) -> Vec<u8> {
+    let mut info = attribute(INFO_KIND, kind.as_bytes());
+    info.extend(attribute(INFO_DATA | NESTED, data));
+    attribute(libc::IFLA_LINKINFO | NESTED, &info)
+}
+
 /// The error that an acknowledgement, or the end of a dump, has in it.
 fn status(message: &[u8]) -> Result<()> {
     let Some(Ok(error)) = message.get(HEADER..HEADER + 4).map(TryInto::try_into) else {
@@ -139,21 +146,17 @@ impl Netlink {
         let mut peer_info = vec![0; IFINFOMSG];
         peer_info.extend(peer);
         let data = attribute(PEER_INFO | NESTED, &peer_info);
-        let mut info = attribute(INFO_KIND, kind.as_bytes());
-        info.extend(attribute(INFO_DATA | NESTED, &data));
         let mut attributes = name_attribute(name);
         attributes.extend(more);
-        attributes.extend(attribute(libc::IFLA_LINKINFO | NESTED, &info));
+        attributes.extend(link_info(kind, &data));
         self.new_link(&attributes)
     }
 
     /// Gives a primary device the option dev_switch after.
     pub fn switch_after(&self, name: &str) -> Result<()> {
         let data = attribute(DEV_SWITCH, &AFTER.to_ne_bytes());
-        let mut info = attribute(INFO_KIND, b"netkit");
-        info.extend(attribute(INFO_DATA | NESTED, &data));
         let mut attributes = name_attribute(name);
-        attributes.extend(attribute(libc::IFLA_LINKINFO | NESTED, &info));
+        attributes.extend(link_info("netkit", &data));
         self.ask(libc::RTM_NEWLINK, 0, &attributes)
     }
 

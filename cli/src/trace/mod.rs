@@ -69,14 +69,13 @@ pub fn trace(options: &Options, json: bool) -> Result<()> {
     let mut programs = Programs::attach(&devices)?;
     let mut verdicts = Verdicts::new(programs.running()?)?;
     let (clock, mut names) = (now()?, Names::new(&devices));
-    follow(&mut names, &mut verdicts);
+    look(&mut programs, &mut names, &mut verdicts)?;
     eprintln!("netkit-rs: following packets (Ctrl-C stops)");
     let mut left = options.count.unwrap_or(u64::MAX);
     let mut stopped = left == 0;
     while !stopped {
         stopped = programs.wait(stop.as_fd(), PAUSE)?;
-        programs.follow_module()?;
-        follow(&mut names, &mut verdicts);
+        look(&mut programs, &mut names, &mut verdicts)?;
         let mut out = BufWriter::new(io::stdout().lock());
         for raw in iter::from_fn(|| programs.next()).take(BATCH) {
             let Some(event) = Event::new(&raw, clock, &mut names, &verdicts) else {
@@ -97,11 +96,13 @@ pub fn trace(options: &Options, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// Follows the programs that were attached since the last look.
-fn follow(names: &mut Names, verdicts: &mut Verdicts) {
+/// Follows the module, and the netkit programs, that there are now. They are looked for once a second at most.
+fn look(programs: &mut Programs, names: &mut Names, verdicts: &mut Verdicts) -> Result<()> {
     if let Some(attached) = names.attached() {
+        programs.follow_module()?;
         verdicts.follow(&attached);
     }
+    Ok(())
 }
 
 /// Returns whether somebody reads.

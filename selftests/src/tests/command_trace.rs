@@ -34,7 +34,7 @@ use crate::ctx::POD4;
 use crate::module;
 use crate::netkit::Pair;
 use crate::netkit::Spec;
-use crate::tests::Needs;
+use crate::tests::one_with_module;
 use crate::tests::Test;
 use crate::traffic;
 
@@ -54,13 +54,7 @@ const WHY: &str = "the built-in driver cannot be loaded anew";
 
 /// All tests of the file; one of them loads the module.
 pub fn all() -> Vec<Test> {
-    let mut all = tests();
-    for test in &mut all {
-        if test.name.ends_with("follows_a_reload") {
-            test.needs = Needs::Module(WHY);
-        }
-    }
-    all
+    one_with_module(tests(), "follows_a_reload", WHY)
 }
 
 /// The running command.

@@ -30,6 +30,7 @@ use crate::traffic;
 use super::lengths;
 use super::xdp::BPF_XDP;
 use super::xdp::XDP_FLAGS_SKB_MODE;
+use super::xdp::XDP_TX;
 
 tests![
     by_program,
@@ -133,23 +134,24 @@ fn without_peer(t: &Ctx) -> Result<()> {
 
 /// The primary has no carrier then, and the stack sends nothing by it. Generic XDP does, without a look at the carrier.
 fn peer_is_down(t: &Ctx) -> Result<()> {
-    const XDP_TX: i32 = 3;
     let duo = t.duo(Spec::l2())?;
     let third = t.ns()?;
-    let other = Spec::l2().create_as("s0", "s1", &duo.host, &third)?;
-    duo.host.up(other.primary)?;
-    third.up(other.peer)?;
-    third.running(other.peer)?;
+    let other = Duo {
+        host: duo.host.clone(),
+        pair: Spec::l2().create_as("s0", "s1", &duo.host, &third)?,
+        pod: third,
+    };
+    other.up()?;
     // What another pod sends comes in at the primary, and goes back from there.
     let inward = Redirect::load(Way::Ingress, duo.pair.primary, POD4, None)?;
-    mprog::attach(inward.fd()?, other.primary, PEER, Place::default())?;
+    mprog::attach(inward.fd()?, other.pair.primary, PEER, Place::default())?;
     let xdp = Prog::load(libbpf_sys::BPF_PROG_TYPE_XDP, BPF_XDP, XDP_TX)?;
     let place = Place::flags(XDP_FLAGS_SKB_MODE);
     let _link = Link::create(&xdp, duo.pair.primary, BPF_XDP, place)?;
     duo.pod.down(duo.pair.peer)?;
     let drops = Drops::new()?;
     let frame = traffic::udp_frame(&[2, 0, 0, 0, 0, 7], HOST4, POD4, b"netkit")?;
-    traffic::send_frame(&third, other.peer, &frame)?;
+    traffic::send_frame(&other.pod, other.pair.peer, &frame)?;
     check::soon("a drop", || Ok(!drops.reasons()?.is_empty()))?;
     reason_is(&drops, "DEV_READY")?;
     let peer = duo.pod.stats(duo.pair.peer)?;

@@ -50,6 +50,16 @@ fn with_module(mut tests: Vec<Test>) -> Vec<Test> {
     patient(tests)
 }
 
+/// One of the tests loads and unloads the module by itself: why C cannot run it.
+fn one_with_module(mut tests: Vec<Test>, name: &str, why: &'static str) -> Vec<Test> {
+    for test in &mut tests {
+        if test.name.ends_with(name) {
+            test.needs = Needs::Module(why);
+        }
+    }
+    tests
+}
+
 /// Tests that start many processes, which takes its time in an emulated VM.
 fn patient(mut tests: Vec<Test>) -> Vec<Test> {
     for test in &mut tests {

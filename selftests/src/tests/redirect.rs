@@ -35,6 +35,7 @@ use crate::traffic;
 
 use super::xdp::BPF_XDP;
 use super::xdp::XDP_FLAGS_SKB_MODE;
+use super::xdp::XDP_TX;
 
 tests![
     peer_into_the_pod_and_neigh_out_l3,
@@ -380,8 +381,9 @@ fn packets() -> Result<i64> {
 /// A packet that tcx has redirected into the pod, that generic XDP of the pod sends back, and that a program of the pair
 /// redirects into another pod: there is no way to do that. The built-in driver neither sends nor frees it.
 fn peer_after_generic_xdp(t: &Ctx) -> Result<()> {
-    const XDP_TX: i32 = 3;
-    const SENT: u64 = 1000;
+    const SENT: u64 = 2000;
+    // What else the kernel frees or keeps meanwhile.
+    const OTHERS: i64 = 100;
     let node = node(t, Spec::l3())?;
     let third = t.ns()?;
     let other = Spec::l3().create_as("s0", "s1", &t.host, &third)?;
@@ -415,11 +417,11 @@ fn peer_after_generic_xdp(t: &Ctx) -> Result<()> {
     t.note(format!("{more} packets more after {SENT} were sent"));
     check::equal("redirected into the pod", inward.count()?, 200 + SENT)?;
     if module::is_loaded() {
-        check::that(&format!("{more} packets are left"), more < SENT as i64 / 10)
+        check::that(&format!("{more} packets are left"), more < OTHERS)
     } else {
         check::that(
             &format!("the built-in driver leaks {more} packets"),
-            more >= SENT as i64 / 2,
+            more >= SENT as i64 * 9 / 10,
         )
     }
 }

@@ -25,6 +25,7 @@ pub const BPF_XDP: u32 = 37;
 pub const XDP_FLAGS_SKB_MODE: u32 = 2;
 const XDP_FLAGS_DRV_MODE: u32 = 4;
 const XDP_DROP: i32 = 1;
+pub const XDP_TX: i32 = 3;
 
 fn program() -> Result<Prog> {
     let kind = libbpf_sys::BPF_PROG_TYPE_XDP;

@@ -17,8 +17,8 @@ use crate::module;
 use crate::netkit;
 use crate::netkit::Spec;
 use crate::netns::Ns;
+use crate::tests::one_with_module;
 use crate::tests::xsk::Bench;
-use crate::tests::Needs;
 use crate::tests::Test;
 
 tests![
@@ -35,13 +35,7 @@ const WHY: &str =
 
 /// All tests of the file; one of them shows what C cannot.
 pub fn all() -> Vec<Test> {
-    let mut all = tests();
-    for test in &mut all {
-        if test.name.ends_with("closed_and_deleted_at_once") {
-            test.needs = Needs::Module(WHY);
-        }
-    }
-    all
+    one_with_module(tests(), "closed_and_deleted_at_once", WHY)
 }
 
 fn bound_again_and_again(t: &Ctx) -> Result<()> {
