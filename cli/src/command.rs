@@ -26,9 +26,11 @@ use crate::module::Driver;
 use crate::status::status;
 use crate::status::Scope;
 use crate::trace;
+use crate::uname;
 
 /// Does what the command line says.
 pub fn run(cli: Cli) -> ExitCode {
+    uname::for_aya();
     let Cli { json, command } = cli;
     match execute(command, json) {
         Ok(()) => ExitCode::SUCCESS,

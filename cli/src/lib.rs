@@ -30,3 +30,4 @@ pub mod source;
 pub mod status;
 pub mod target;
 pub mod trace;
+pub mod uname;

@@ -2,6 +2,8 @@
 # shellcheck shell=bash
 # Functions about an installed kernel: whether it can take the module, and what building the module for it needs. Sourced by
 # `build` and `report`, which run on the user's machine.
+# shellcheck source=scripts/lib/kernel-config.sh
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/kernel-config.sh"
 
 # For each kernel a folder: the prepared tree (source/, build/, kernel), build.log, and `why-not` if there is no
 # module: a word for dkms (never; lacking, if another package may help; failed), and a line for people.
@@ -9,9 +11,6 @@ state=/var/lib/netkit-rs
 
 # The folder of a kernel's headers. Fails if they are not installed.
 headers_of() { readlink -e "/lib/modules/$1/build"; }
-
-# The value of an option in a kernel's configuration, without quotes.
-option() { sed -n "s/^CONFIG_$2=\"\\{0,1\\}\\([^\"]*\\)\"\\{0,1\\}\$/\\1/p" "$1/.config"; }
 
 # The version of an installed package. One that is unpacked and not configured yet counts: its files are there.
 installed_version() {
@@ -21,13 +20,10 @@ installed_version() {
 
 # does_not_qualify RELEASE: prints why this kernel can never take the module. Prints nothing if it can.
 does_not_qualify() {
-    local headers name missing=''
+    local headers
     [ "$(uname -m)" = x86_64 ] || { echo "the module exists for amd64 only"; return; }
     headers=$(headers_of "$1") || { echo "its headers are not installed (apt install linux-headers-$1)"; return; }
-    for name in RUST NETKIT LIVEPATCH KALLSYMS_ALL DEBUG_INFO_BTF; do
-        [ "$(option "$headers" "$name")" = y ] || missing+=", CONFIG_$name is not set"
-    done
-    echo "${missing#, }"
+    config_lacks "$headers/.config"
 }
 
 # prebuilt RELEASE: whether a package netkit-rs-modules-RELEASE has brought the module.
@@ -43,9 +39,8 @@ kernel_source() { sed -nE 's/^([0-9]+\.[0-9]+)[.~+-].*/linux-source-\1/p' <<<"$1
 toolchain() {
     local headers
     headers=$(headers_of "$1") || return 1
-    cc=$(option "$headers" CC_VERSION_TEXT)
-    cc=${cc%% *}
-    llvm=-$(option "$headers" RUSTC_LLVM_MAJOR_VERSION)
+    cc=$(kernel_cc "$headers/.config")
+    llvm=-$(kernel_llvm "$headers/.config")
 }
 
 # prepared RELEASE: whether the kernel tree is there, and belongs to the kernel that is installed under this name now.
@@ -65,13 +60,13 @@ is_missing() {
     for tool in "$cc" "clang$llvm" "llvm-link$llvm" "opt$llvm" "llvm-objcopy$llvm" rustc bindgen pahole make flex bison bc xz; do
         command -v "$tool" >/dev/null || missing+=("the program $tool is missing")
     done
-    wanted=$(option "$headers" RUSTC_VERSION_TEXT)
+    wanted=$(config_value "$headers/.config" RUSTC_VERSION_TEXT)
     found=$(rustc --version 2>/dev/null) || found=none
     [ "$found" = "$wanted" ] || missing+=("the kernel was built by \"$wanted\", and rustc is \"$found\": install that version of rustc and rust-src")
     [ -d "$(rustc --print sysroot 2>/dev/null)/lib/rustlib/src/rust/library/core" ] || missing+=("the library's source is missing (apt install rust-src)")
-    wanted=$(option "$headers" CC_VERSION_TEXT)
+    wanted=$(config_value "$headers/.config" CC_VERSION_TEXT)
     found=$("$cc" --version 2>/dev/null | head -n 1)
-    [ "$found" = "$wanted" ] || missing+=("the kernel was built by \"$wanted\", and $cc is \"${found:-missing}\"")
+    [ "$(compiler_version "$found")" = "$(compiler_version "$wanted")" ] || missing+=("the kernel was built by \"$wanted\", and $cc is \"${found:-missing}\"")
     if ! prepared "$1"; then
         package=$(kernel_source "$1")
         wanted=$(installed_version "linux-headers-$1")

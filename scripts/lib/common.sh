@@ -28,10 +28,10 @@ have() { command -v "$1" >/dev/null 2>&1; }
 # release and from the configuration in its headers.
 wanted=${NETKIT_RS_KERNEL:-}
 case $wanted in '' | *-amd64) ;; *) wanted+=-amd64 ;; esac
-release_pattern='[0-9]+\.[0-9]+(\.[0-9]+)?([-~]rc[0-9]+)?\+deb([0-9]+)(\.[0-9]+)?-((cloud|rt)-)?amd64'
+release_pattern='[0-9]+\.[0-9]+(\.[0-9]+)?([-~]rc[0-9]+)?(\+deb[0-9]+(\.[0-9]+)?)?-((cloud|rt)-)?amd64'
 [[ -z $wanted || $wanted =~ ^$release_pattern$ ]] ||
     die "NETKIT_RS_KERNEL is '$NETKIT_RS_KERNEL': it is a release of Debian's kernel for amd64, as in 7.2.12+deb13-cloud-amd64"
-# suite_of RELEASE: Debian 13's backports, or what is newer.
+# suite_of RELEASE: Debian 13's backports, or what is newer: sid (7.2.13+deb14-amd64) and experimental (7.3-amd64).
 suite_of() { if [[ $1 == *+deb13* ]]; then echo trixie; else echo sid; fi; }
 suite=trixie                              # of the root folder
 kernel_suite=$(suite_of "${wanted:-+deb13}") # of the kernel, and so of the toolchain for it
@@ -112,8 +112,5 @@ variant_folder() {
 version=''
 variant_version() { version=$(sed -n 2p "$(variant_folder "$cache")/kernel" 2>/dev/null) && [ -n "$version" ]; }
 
-# What built a kernel, as its configuration says. kernel_cc CONFIG: the C compiler; kernel_llvm CONFIG: the major version of
-# rustc's LLVM, which clang for the shims shares.
-config_value() { sed -nE "s/^$2=\"?([^\"]*)\"?\$/\1/p" "$1"; }
-kernel_cc() { config_value "$1" CONFIG_CC_VERSION_TEXT | cut -d' ' -f1; }
-kernel_llvm() { config_value "$1" CONFIG_RUSTC_LLVM_MAJOR_VERSION; }
+# shellcheck source=scripts/lib/kernel-config.sh
+. "$checkout/scripts/lib/kernel-config.sh"

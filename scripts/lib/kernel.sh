@@ -53,17 +53,9 @@ kernel_series() { sed -E 's/^([0-9]+\.[0-9]+).*/\1/' <<<"$release"; }
 
 install_headers() { inside_build apt-get install -y --no-install-recommends "linux-headers-$release=$package_version"; }
 
-# What a module for this kernel needs. Each line that is printed is something it lacks.
-kernel_lacks() {
-    local config option
-    config=$(kernel_headers)/.config
-    for option in RUST NETKIT LIVEPATCH KALLSYMS_ALL DEBUG_INFO_BTF; do
-        grep -qx "CONFIG_$option=y" "$config" || echo "CONFIG_$option is not set"
-    done
-}
 check_kernel() {
     local lacks
-    lacks=$(kernel_lacks | sort | paste -sd, | sed 's/,/, /g')
+    lacks=$(config_lacks "$(kernel_headers)/.config")
     [ -z "$lacks" ] || die "the kernel $release cannot take the module: $lacks"
 }
 
@@ -73,7 +65,7 @@ install_compilers() {
     config=$(kernel_headers)/.config
     llvm=$(kernel_llvm "$config")
     inside_build apt-get install -y --no-install-recommends "$(kernel_cc "$config" | sed 's/^x86_64-linux-gnu-//')" "clang-$llvm" "llvm-$llvm"
-    built=$(config_value "$config" CONFIG_RUSTC_VERSION_TEXT)
+    built=$(config_value "$config" RUSTC_VERSION_TEXT)
     here=$(inside_build rustc --version)
     [ "$built" = "$here" ] || { echo "the kernel was built by $built, and Debian has $here now"; return 1; }
 }
@@ -174,10 +166,10 @@ prepare_tree() {
     make=(make --no-print-directory -C "$in_tree" -f "$source/Makefile" "KBUILD_OUTPUT=$in_tree" "${made[@]}"
         "CC=$cc" "HOSTCC=${cc#x86_64-linux-gnu-}" "RUSTC=$inside_checkout/scripts/lib/rustc-for-modules" "KERNELRELEASE=$release")
     if ! inside_build "${make[@]}" "-j$(nproc)" prepare modules_prepare; then
-        diff "$headers/.config" "$tree/build/.config" || echo "the configuration came out different (above): perhaps the toolchain is not Debian's own"
+        same_config "$headers/.config" "$tree/build/.config" || echo "the configuration came out different (above): perhaps the toolchain is not Debian's own"
         return 1
     fi
-    if ! diff "$headers/.config" "$tree/build/.config"; then
+    if ! same_config "$headers/.config" "$tree/build/.config"; then
         echo "the toolchain is not the one Debian built this kernel with: its configuration came out different (above)"
         return 1
     fi

@@ -13,7 +13,13 @@ struct run {
 	/* How often the call has failed. */
 	__u64 failed;
 	__s32 verdict;
-	__u32 unused;
+	/*
+	 * Which program of `calls` is called. It is not a constant: for a
+	 * constant the kernel rewrites the machine code of this program when
+	 * `calls` changes, and QEMU without KVM may execute a breakpoint that
+	 * is no longer there, if packets run the program at that moment.
+	 */
+	__u32 slot;
 };
 
 struct {
@@ -39,7 +45,7 @@ int tail(struct __sk_buff *skb)
 	if (!run)
 		return -1;
 	__sync_fetch_and_add(&run->count, 1);
-	bpf_tail_call(skb, &calls, 0);
+	bpf_tail_call(skb, &calls, run->slot);
 	__sync_fetch_and_add(&run->failed, 1);
 	return run->verdict;
 }

@@ -141,6 +141,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
+    netkit_rs::uname::for_aya();
     match run(&Options::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

@@ -27,7 +27,7 @@ pub struct Run {
     /// How often there was no program to call.
     pub failed: u64,
     verdict: i32,
-    unused: u32,
+    slot: u32,
 }
 
 // SAFETY: a struct of plain integers without padding, valid in every bit pattern.

@@ -16,6 +16,7 @@ use crate::bpf::link::Link;
 use crate::bpf::mprog;
 use crate::bpf::mprog::Place;
 use crate::bpf::probe::Probes;
+use crate::bpf::prog::Prog;
 use crate::bpf::PEER;
 use crate::bpf::PRIMARY;
 use crate::bpf::TCX_EGRESS;
@@ -183,6 +184,10 @@ fn moving(t: &Ctx, mut step: impl FnMut(&Duo, &Probes, bool) -> Result<()>) -> R
     const MOVES: u32 = 40;
     let duo = t.duo(Spec::l3())?;
     let mut probes = Probes::load(1)?;
+    // A program that is attached by tcx all the time. With the first and the last one the kernel rewrites its machine code, and
+    // QEMU without KVM may execute a breakpoint that is no longer there.
+    let other = t.host.add_device("other", "dummy")?;
+    mprog::attach(Prog::returning(NEXT)?, other, TCX_EGRESS, Place::default())?;
     let sender = traffic::udp_sender(&duo.host, POD4.into())?;
     let receiver = traffic::udp_receiver(&duo.pod, POD4.into())?;
     receiver.set_read_timeout(Some(Duration::from_secs(5)))?;

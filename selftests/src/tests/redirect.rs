@@ -19,12 +19,16 @@ use crate::bpf::probe::Probes;
 use crate::bpf::probe::Redirect;
 use crate::bpf::probe::Way;
 use crate::bpf::prog::Prog;
+use crate::bpf::steer::Order;
+use crate::bpf::steer::Steer;
 use crate::bpf::PEER;
 use crate::bpf::PRIMARY;
 use crate::bpf::TCX_EGRESS;
 use crate::bpf::TCX_INGRESS;
 use crate::check;
 use crate::ctx::Ctx;
+use crate::ctx::HOST4;
+use crate::ctx::POD4;
 use crate::inject;
 use crate::module;
 use crate::netkit::Pair;
@@ -54,6 +58,7 @@ tests![
     clone_to_another_device,
     to_nowhere,
     into_itself,
+    out_by_itself,
     peer_from_netkit_program,
     peer_after_generic_xdp,
 ];
@@ -346,6 +351,22 @@ fn into_itself(t: &Ctx) -> Result<()> {
     check::equal("redirected", redirect.count()?, 1)?;
     let peer = node.pod.stats(node.pair.peer)?;
     check::equal("came back to the pod", peer.rx_packets, 1)
+}
+
+/// Out by the sending device again: a device that the stack locked while it sends would drop the packet the first time.
+fn out_by_itself(t: &Ctx) -> Result<()> {
+    let home = Spec::l3().create_as("h0", "h1", &t.host, &t.host)?;
+    t.host.add_address(home.primary, HOST4.into(), 24)?;
+    t.host.up(home.primary)?;
+    t.host.up(home.peer)?;
+    t.host.running(home.primary)?;
+    let mut steer = Steer::load()?;
+    steer.order(Order::Egress(home.primary))?;
+    mprog::attach(steer.fd()?, home.primary, PRIMARY, Place::default())?;
+    traffic::udp_send(&t.host, POD4.into(), 64)?;
+    let runs = steer.count()?;
+    t.same("runs", runs);
+    check::that("sent again, until the stack's limit ends it", runs > 1)
 }
 
 /// From netkit's own hook the helper finds no ingress of tc and drops.

@@ -193,10 +193,11 @@ impl List {
     }
 }
 
-/// The version in the release of a kernel: 7.3.4 of 7.3.4+deb13-amd64.
-pub fn version(release: &str) -> &str {
-    let end = release.find(|c: char| !c.is_ascii_digit() && c != '.');
-    release[..end.unwrap_or(release.len())].trim_end_matches('.')
+/// The kernel's version in that of a package or in a release: 7.3.4 of 7.3.4-1~bpo13+1 or 7.3.4+deb13-amd64, 7.4~rc7 of
+/// 7.4~rc7-1~exp1.
+pub fn version(package: &str) -> &str {
+    let end = package.find(['-', '+']);
+    &package[..end.unwrap_or(package.len())]
 }
 
 #[cfg(test)]
@@ -239,6 +240,8 @@ h  net/h.c          0123456789ad ?            via f why
     #[test]
     fn a_release_begins_with_its_version() {
         assert_eq!(version("7.3.4+deb13-amd64"), "7.3.4");
+        assert_eq!(version("7.3.4-1~bpo13+1"), "7.3.4");
+        assert_eq!(version("7.4~rc7-1~exp1"), "7.4~rc7");
         assert_eq!(version("7.3.4-netkit-debug"), "7.3.4");
         assert_eq!(version("7.3"), "7.3");
     }

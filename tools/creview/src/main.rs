@@ -57,7 +57,7 @@ enum Command {
         /// The source folder of the kernel.
         #[arg(long)]
         source: PathBuf,
-        /// The kernel's version or release, as in 7.3.4+deb13-amd64.
+        /// The kernel's version, that of its package, or its release, as in 7.3.4, 7.3.4-1~bpo13+1, 7.3.4+deb13-amd64.
         #[arg(long)]
         kernel: String,
         /// Write the kernel's hashes to the list, and mark there what has to be reviewed. A kernel without a column gets one.
