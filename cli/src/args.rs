@@ -15,7 +15,7 @@ use crate::object::Choice;
 use crate::target::Relative;
 use crate::target::Target;
 
-/// Loads the Rust netkit driver into the running kernel, and attaches BPF programs to netkit devices.
+/// Loads the Rust netkit driver, shows netkit devices and packets, and attaches BPF programs.
 #[derive(Parser)]
 #[command(
     name = "netkit-rs",
@@ -40,7 +40,7 @@ pub enum Command {
     Load(Load),
     /// Hand all devices back to the built-in driver, and remove the Rust driver from the kernel
     ///
-    /// Traffic, programs, links and settings stay, except dev_switch, which the built-in driver does not have. An unload that
+    /// Traffic, programs, links and settings stay, except dev-switch, which the built-in driver does not have. An unload that
     /// was interrupted is continued.
     Unload(Unload),
     /// Replace the loaded module with another build of it
@@ -67,7 +67,7 @@ pub enum Command {
     ///
     /// A line for each packet: the device that sends it, its addresses, and whether it was passed to the peer, redirected to
     /// another device, or dropped, and why. Works for both drivers, in all network namespaces. Nothing stays in the kernel after
-    /// the command has ended. Lines of JSON with --json.
+    /// the command has ended. With --json, each packet is a line of JSON.
     Trace(Trace),
 }
 
@@ -127,7 +127,7 @@ pub struct Trace {
     /// The network namespace of the device: a name that `ip netns` knows, or a path
     #[arg(long, short, value_name = "NAME", requires = "dev")]
     pub netns: Option<String>,
-    /// Stop after so many packets
+    /// Stop after this number of packets
     #[arg(long, short, value_name = "NUMBER")]
     pub count: Option<u64>,
 }

@@ -11,6 +11,8 @@
 #   cargo/, home/    cargo's downloads, and HOME within the root folder
 #   mmdebstrap/      mmdebstrap, where the machine has none (scripts/lib/mmdebstrap.sh); keys/: Debian's archive keys for it
 #   log/             the long output of the steps of scripts/setup
+#   root-deb-<hash>/, root-vm-<hash>/, vm-archives/: for `make deb` and `make test-deb`; kselftest/, iproute2/ and
+#                    cargo-mutants-<version>/: for these targets; native/: what NETKIT_RS_NATIVE makes
 
 PATH=$PATH:/usr/sbin:/sbin     # chroot and the like are not in every user's path
 
