@@ -4,6 +4,8 @@
 # `build` and `report`, which run on the user's machine.
 # shellcheck source=scripts/lib/kernel-config.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/kernel-config.sh"
+# shellcheck source=scripts/lib/kernel-tree.sh
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/kernel-tree.sh"
 
 # For each kernel a folder: the prepared tree (source/, build/, kernel), build.log, and `why-not` if there is no
 # module: a word for dkms (never; lacking, if another package may help; failed), and a line for people.
@@ -45,9 +47,8 @@ toolchain() {
 
 # prepared RELEASE: whether the kernel tree is there, and belongs to the kernel that is installed under this name now.
 prepared() {
-    local id sum image
-    image=$(kernel_image "$1") && [ -r "$state/$1/kernel" ] && { read -r id && read -r sum; } <"$state/$1/kernel" &&
-        [ -n "$id" ] && [ "$sum" = "$(sha256sum <"$image")" ]
+    local image
+    image=$(kernel_image "$1") && tree_fits "$state/$1" "$image"
 }
 
 # is_missing RELEASE: prints what a build for this kernel lacks on this machine, and how to get it. Prints nothing if

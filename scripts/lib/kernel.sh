@@ -12,11 +12,8 @@ kernel_headers() { echo "$build_root/usr/src/linux-headers-$release"; }
 # Whole and made for this very kernel: the tree's last file names the build ID and the checksum of the image it was read from.
 kernel_ready() {
     read_choice || return 1
-    local tree id sum
-    tree=$(kernel_tree)
-    [ -r "$tree/kernel" ] && [ -r "$(kernel_image)" ] || return 1
-    { read -r id && read -r sum; } <"$tree/kernel" || return 1
-    [ -n "$id" ] && [ "$(sha256sum <"$(kernel_image)")" = "$sum" ] && return
+    tree_fits "$(kernel_tree)" "$(kernel_image)" && return
+    [ -r "$(kernel_tree)/kernel" ] && [ -r "$(kernel_image)" ] || return 1
     say "the prepared kernel tree belongs to another build of $release: making it again"
     return 1
 }
@@ -135,19 +132,8 @@ setup_whole_source() {
     progress=apt_progress step kernel-source "unpacking the rest of the kernel source $package_version" unpack_source
 }
 
-# objtool and resolve_btfids, as the package linux-kbuild-… brings them: built from this very source. Sets `made`, the
-# targets that make has not to make.
-copy_tools() {
-    local tree=$1 from tool
-    from=$build_root/usr/lib/linux-kbuild-$(sed -E 's/-((cloud|rt)-)?amd64$//' <<<"$release")/tools
-    made=()
-    for tool in objtool/objtool.real-x86 bpf/resolve_btfids/resolve_btfids; do
-        [ -x "$from/$tool" ] || continue
-        mkdir -p "$tree/build/tools/${tool%/*}"
-        cp "$from/$tool" "$tree/build/tools/${tool%.real-x86}"
-        made+=(-o "tools/${tool%/*}")
-    done
-}
+# The folder with the tools of the package linux-kbuild-….
+kernel_tools() { echo "$build_root/usr/lib/linux-kbuild-$(sed -E 's/-((cloud|rt)-)?amd64$//' <<<"$release")/tools"; }
 
 # Makes what modules are built against, and no more: objtool and resolve_btfids are taken from Debian's package, and of the
 # kernel's Rust crates only the metadata are made (scripts/lib/rustc-for-modules).
@@ -161,7 +147,7 @@ prepare_tree() {
     rm -rf "$tree"
     mkdir -p "$tree/build"
     cp "$headers/.config" "$headers/Module.symvers" "$headers/vmlinux" "$tree/build/"
-    copy_tools "$tree"
+    copy_tools "$(kernel_tools)" "$tree/build"
     # Run so that make does not start a second make for the build folder, which would not know of -o.
     make=(make --no-print-directory -C "$in_tree" -f "$source/Makefile" "KBUILD_OUTPUT=$in_tree" "${made[@]}"
         "CC=$cc" "HOSTCC=${cc#x86_64-linux-gnu-}" "RUSTC=$inside_checkout/scripts/lib/rustc-for-modules" "KERNELRELEASE=$release")
@@ -173,13 +159,11 @@ prepare_tree() {
         echo "the toolchain is not the one Debian built this kernel with: its configuration came out different (above)"
         return 1
     fi
-    # The stamp, last and in one move.
     # shellcheck disable=SC2016 # expanded inside
     id=$(inside bash -c '"$1/scripts/extract-vmlinux" "$2" >/tmp/vmlinux.$$ && readelf -n /tmp/vmlinux.$$; rm -f /tmp/vmlinux.$$' \
         build-id "$source" "/usr/lib/modules/$release/vmlinuz" | sed -n 's/^ *Build ID: //p')
     [ -n "$id" ] || { echo "no build ID found in $release's vmlinuz"; return 1; }
-    printf '%s\n' "$id" "$(sha256sum <"$(kernel_image)")" >"$tree/kernel.part"
-    mv "$tree/kernel.part" "$tree/kernel"
+    stamp_tree "$tree" "$id" "$(kernel_image)"
 }
 
 setup_kernel() {
