@@ -20,6 +20,9 @@ installed_version() {
     dpkg-query -W -f '${db:Status-Status} ${Version}\n' "$1" 2>/dev/null | sed -nE 's/^(installed|unpacked|half-configured|triggers-awaited|triggers-pending) //p'
 }
 
+# package_of FILE: the version of the package that the file belongs to.
+package_of() { installed_version "$(dpkg-query -S "$1" 2>/dev/null | cut -d: -f1)"; }
+
 # does_not_qualify RELEASE: prints why this kernel can never take the module. Prints nothing if it can.
 does_not_qualify() {
     local headers
@@ -54,7 +57,7 @@ prepared() {
 # is_missing RELEASE: prints what a build for this kernel lacks on this machine, and how to get it. Prints nothing if
 # everything is there.
 is_missing() {
-    local headers wanted found tool package missing=()
+    local headers wanted found image tool package missing=()
     headers=$(headers_of "$1") || return 0
     toolchain "$1"
     # shellcheck disable=SC2154 # set by toolchain
@@ -68,9 +71,13 @@ is_missing() {
     wanted=$(config_value "$headers/.config" CC_VERSION_TEXT)
     found=$("$cc" --version 2>/dev/null | head -n 1)
     [ "$(compiler_version "$found")" = "$(compiler_version "$wanted")" ] || missing+=("the kernel was built by \"$wanted\", and $cc is \"${found:-missing}\"")
+    # While a kernel is replaced under the same name, headers of one build may lie beside the image of another.
+    wanted=$(installed_version "linux-headers-$1")
+    if image=$(kernel_image "$1") && found=$(package_of "$image") && [ "$found" != "$wanted" ]; then
+        missing+=("the headers are of version ${wanted:-none}, and the kernel is of $found")
+    fi
     if ! prepared "$1"; then
         package=$(kernel_source "$1")
-        wanted=$(installed_version "linux-headers-$1")
         found=$(installed_version "$package")
         [ -n "$wanted" ] || missing+=("$headers belongs to no package linux-headers-$1")
         if [ -n "$wanted" ] && { [ "$found" != "$wanted" ] || ! [ -r "/usr/src/$package.tar.xz" ]; }; then
