@@ -36,7 +36,7 @@ fn create(net: &Net, name: &IfName, attrs: &Table<'_, Ifla>, extack: &mut ExtAck
     NewDevice::<Netkit>::create(net, name, NameAssign::Enum, attrs, extack, rtnl).map(drop)
 }
 
-fn kill(list: &mut KillList, dev: &Device<Netkit>, rtnl: &Rtnl) {
+fn kill(list: &mut KillList<Netkit>, dev: &Device<Netkit>, rtnl: &Rtnl) {
     list.push(dev, rtnl);
 }
 

@@ -4,13 +4,16 @@
 //!
 //! expect: E0624 method `push_or_move` is private
 
-use crate::net::{
-    device::NetDevice,
-    rtnl::Rtnl,
-    unregister::KillList, //
+use crate::{
+    net::{
+        device::Device,
+        rtnl::Rtnl,
+        unregister::KillList, //
+    },
+    netkit::Netkit, //
 };
 
-fn kill(list: &mut KillList, dev: &NetDevice, rtnl: &Rtnl) {
+fn kill(list: &mut KillList<Netkit>, dev: &Device<Netkit>, rtnl: &Rtnl) {
     // SAFETY: None; it must not compile.
     unsafe { list.push_or_move(dev, rtnl) };
 }

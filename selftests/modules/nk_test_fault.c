@@ -5,7 +5,8 @@
  *   echo "register_netdevice 1 -12" >/sys/module/nk_test_fault/parameters/arm
  *
  * and of the calls that the writing thread makes to register_netdevice() the second one (one is let through) does nothing
- * and answers -12. "fired" tells how many were made to fail since then: none or one. An empty line disarms.
+ * and answers -12. "fired" tells how many were made to fail since then: none or one. An empty line disarms. With a '*' before the
+ * name, the calls of all threads count.
  *
  * The function has to be one that ftrace can reach, so that the probe sits where a call arrives: there, going on in
  * a function that only returns a value is the same as if the caller had called that.
@@ -22,7 +23,7 @@
 #include <linux/string.h>
 
 static char function[KSYM_NAME_LEN];
-static struct task_struct *thread; /* compared, never looked into */
+static struct task_struct *thread; /* compared, never looked into; NULL: any */
 static unsigned int let_through;
 static long answer;
 static unsigned int fired;
@@ -36,7 +37,7 @@ NOKPROBE_SYMBOL(fail);
 
 static int before(struct kprobe *probe, struct pt_regs *regs)
 {
-	if (current != thread || fired)
+	if ((thread && current != thread) || fired)
 		return 0;
 	if (let_through) {
 		let_through--;
@@ -69,8 +70,8 @@ static int arm(const char *text, const struct kernel_param *param)
 	if (sscanf(text, "%511s %u %ld", function, &let_through, &answer) != 3)
 		return -EINVAL;
 	fired = 0;
-	thread = current;
-	probe = (struct kprobe){ .symbol_name = function, .pre_handler = before };
+	thread = function[0] == '*' ? NULL : current;
+	probe = (struct kprobe){ .symbol_name = function + !thread, .pre_handler = before };
 	err = register_kprobe(&probe);
 	if (err)
 		return err;

@@ -221,6 +221,10 @@ impl<'a> Mprog<'a> {
         if !self.dev.is_registered() {
             return Err(ENODEV);
         }
+        // The array's programs run on packets. `bpf_mprog_attach()` compares the type only with a program that is named.
+        if !prog.is_sched_cls() {
+            return Err(EINVAL);
+        }
         let old = self.entry(true, rtnl).ok_or(ENODEV)?;
         let mut new = ptr::null_mut();
         // SAFETY: The entry is part of an initialised bundle, RTNL is its lock, and by the function's safety

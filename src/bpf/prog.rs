@@ -69,4 +69,11 @@ impl Prog {
         // SAFETY: The program is valid, and so is its `aux`, whose id was set before the program was published.
         unsafe { (*(*self.as_ptr()).aux).id }
     }
+
+    /// Whether the program runs on packets (`BPF_PROG_TYPE_SCHED_CLS`).
+    pub(super) fn is_sched_cls(&self) -> bool {
+        // SAFETY: By the type invariant the program is valid; `bpf_prog_load()` sets `prog->type` before anybody can
+        // reach the program.
+        unsafe { (*self.as_ptr()).type_ == bindings::bpf_prog_type_BPF_PROG_TYPE_SCHED_CLS }
+    }
 }

@@ -48,7 +48,7 @@ impl NetDevice {
     pub(crate) fn by_index<'a>(net: &Net, ifindex: u32, _rtnl: &'a Rtnl) -> Option<&'a Self> {
         // SAFETY: The namespace is valid, and RTNL is held, which `__dev_get_by_index()` requires.
         let dev = unsafe { bindings::__dev_get_by_index(net.as_ptr(), ifindex as i32) };
-        // SAFETY: Null, or a registered device; devices are unregistered and freed under RTNL.
+        // SAFETY: Null, or a registered device. It is freed after RTNL was released, and unregistered before that.
         unsafe { Self::from_raw_opt(dev) }
     }
 

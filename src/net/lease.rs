@@ -25,7 +25,8 @@ use kernel::{
 };
 
 impl<T: DeviceType> Device<T> {
-    /// Ends all leases of the device's queues. (The first queue is never leased.)
+    /// Ends all leases of the device's queues. (The first queue is never leased: only a new queue is, and a device has
+    /// one queue at first.)
     ///
     /// Only the lessee binds a pool to a leased queue. Before a device is uninitialised, open sockets have released
     /// their pools. The pool of a socket that was just closed is released in the background, which would no longer find
@@ -113,9 +114,10 @@ impl<T: QueueDriver> QueueAdapter<T> {
         // SAFETY: By the function's safety requirement.
         let locked = unsafe { Locked::assume(dev) };
         from_result(|| {
+            let next = dev.real_num_rx_queues();
             let queue = T::queue_create(dev, &locked, &mut extack)?;
-            // `netdev_nl_queue_create_doit()` uses the number as that of a queue.
-            if queue >= dev.real_num_rx_queues() {
+            // `netdev_nl_queue_create_doit()` leases the queue with this number. So the queue must exist, and be new.
+            if queue != next || queue >= dev.real_num_rx_queues() {
                 return Err(EINVAL);
             }
             Ok(queue as c_int)

@@ -65,7 +65,7 @@ pub(crate) trait RtnlLinkDriver: DeviceType {
     ) -> Result;
 
     /// `dev` is being deleted, and is on `kill` already: adds the devices that are deleted with it to `kill`.
-    fn dellink(dev: &Device<Self>, kill: &mut KillList, rtnl: &Rtnl);
+    fn dellink(dev: &Device<Self>, kill: &mut KillList<Self>, rtnl: &Rtnl);
 
     /// The maximum number of bytes that [`Self::fill_info`] writes.
     fn info_size() -> usize;
@@ -82,14 +82,18 @@ pub(crate) trait RtnlLinkDriver: DeviceType {
 /// # Safety
 ///
 /// `dev` must be on `kill`, or on no list.
-unsafe fn delete_unchecked<T: RtnlLinkDriver>(dev: &Device<T>, kill: &mut KillList, rtnl: &Rtnl) {
+unsafe fn delete_unchecked<T: RtnlLinkDriver>(
+    dev: &Device<T>,
+    kill: &mut KillList<T>,
+    rtnl: &Rtnl,
+) {
     // SAFETY: By the function's safety requirement.
     unsafe { kill.push_or_move(dev, rtnl) };
     T::dellink(dev, kill, rtnl);
 }
 
 /// Deletes a device, and the devices that are deleted with it, unless they are being unregistered already.
-pub(super) fn delete<T: RtnlLinkDriver>(dev: &Device<T>, kill: &mut KillList, rtnl: &Rtnl) {
+pub(super) fn delete<T: RtnlLinkDriver>(dev: &Device<T>, kill: &mut KillList<T>, rtnl: &Rtnl) {
     if !dev.is_queued_to_unregister(rtnl) {
         kill.push(dev, rtnl);
         T::dellink(dev, kill, rtnl);
@@ -225,11 +229,12 @@ impl<T: BuiltIn + RtnlLinkDriver> RtnlLinkAdapter<T> {
             )
         };
         if !dev.is_null() {
-            // SAFETY: `alloc_netdev_mqs()` has just made the device, with room for `tx` and `rx` queues. Nobody else
-            // knows of the device before it is returned to `rtnl_create_link()`, which overwrites neither field.
+            // SAFETY: `alloc_netdev_mqs()` has just made the device, with room for `tx` and `rx` queues, at least one of
+            // each. Nobody else knows of the device before it is returned to `rtnl_create_link()`, which overwrites
+            // neither field.
             unsafe {
-                (*dev).real_num_tx_queues = real.tx.min(tx);
-                (*dev).real_num_rx_queues = real.rx.min(rx);
+                (*dev).real_num_tx_queues = real.tx.min(tx).max(1);
+                (*dev).real_num_rx_queues = real.rx.min(rx).max(1);
             }
         }
         dev
@@ -277,14 +282,21 @@ impl<T: BuiltIn + RtnlLinkDriver> RtnlLinkAdapter<T> {
         };
         // SAFETY: By the function's safety requirement.
         let new = unsafe { NewDevice::from_rtnetlink(dev) };
-        from_result(|| {
+        let ret = from_result(|| {
             let registered = T::newlink(new, &request, &mut extack, &rtnl)?;
             if !ptr::eq(registered.as_ptr(), dev) {
                 return Err(EINVAL);
             }
             registered.keep();
             Ok(0)
-        })
+        });
+        // SAFETY: The device is valid: `rtnl_newlink_create()` frees it if this fails.
+        if ret < 0 && unsafe { Device::<T>::from_raw(dev) }.is_registered() {
+            // The driver has kept it. SAFETY: The device is registered, and RTNL is held. `free_netdev()` defers a device
+            // that is being unregistered.
+            unsafe { bindings::unregister_netdevice_queue(dev, ptr::null_mut()) };
+        }
+        ret
     }
 
     /// # Safety

@@ -142,8 +142,12 @@ impl<'a> Locked<'a> {
         self.0
     }
 
-    /// `netif_set_real_num_rx_queues()`. `EINVAL` beyond [`NetDevice::num_rx_queues`].
+    /// `netif_set_real_num_rx_queues()`. `EINVAL` beyond [`NetDevice::num_rx_queues`], and for fewer queues than now,
+    /// because they may be leased.
     pub(crate) fn set_real_num_rx_queues(&self, queues: u32) -> Result {
+        if queues < self.0.real_num_rx_queues() {
+            return Err(EINVAL);
+        }
         // SAFETY: By the type invariant the device is valid, and the lock is held that
         // `netdev_assert_locked_ops_compat()` checks.
         to_result(unsafe { bindings::netif_set_real_num_rx_queues(self.0.as_ptr(), queues) })

@@ -45,8 +45,6 @@ impl Features {
 pub(crate) struct PrivFlags(u32);
 
 impl PrivFlags {
-    /// The sender may keep using a packet (pktgen's clones).
-    pub(crate) const TX_SKB_SHARING: Self = Self(bindings::netdev_priv_flags_IFF_TX_SKB_SHARING);
     /// The hardware address may change while the device is up.
     pub(crate) const LIVE_ADDR_CHANGE: Self =
         Self(bindings::netdev_priv_flags_IFF_LIVE_ADDR_CHANGE);
@@ -86,7 +84,7 @@ macro_rules! setters {
 
 impl<T: DeviceType> Setup<T> {
     /// An Ethernet device of the driver `T`, which counts its traffic in `tstats` and is freed when it is
-    /// unregistered.
+    /// unregistered. Without `IFF_TX_SKB_SHARING`: nobody sends the same packet several times (pktgen's clones).
     ///
     /// # Safety
     ///
@@ -100,6 +98,10 @@ impl<T: DeviceType> Setup<T> {
             (*dev).queue_mgmt_ops = T::tables().queue_mgmt_ops();
             (*dev).set_pcpu_stat_type(bindings::netdev_stat_type_NETDEV_PCPU_STAT_TSTATS);
             (*dev).needs_free_netdev = true;
+            // The union's only other member is the same struct by its name.
+            let fields = &mut (*dev).__bindgen_anon_1.__bindgen_anon_1;
+            let sharing = bindings::netdev_priv_flags_IFF_TX_SKB_SHARING as usize;
+            fields.set_priv_flags(fields.priv_flags() & !sharing);
         }
         // INVARIANT: By the function's safety requirement.
         Self(dev, PhantomData)
@@ -126,12 +128,11 @@ impl<T: DeviceType> Setup<T> {
         unsafe { (*self.0).flags |= bindings::net_device_flags_IFF_NOARP };
     }
 
-    /// Changes the private flags: first removes `clear`, then adds `set`.
-    pub(crate) fn set_priv_flags(&mut self, clear: PrivFlags, set: PrivFlags) {
+    /// Sets private flags, besides those that are set.
+    pub(crate) fn set_priv_flags(&mut self, flags: PrivFlags) {
         // SAFETY: By the type invariant; the union's only other member is the same struct by its name.
         let fields = unsafe { &mut (*self.0).__bindgen_anon_1.__bindgen_anon_1 };
-        let flags = fields.priv_flags() & !(clear.0 as usize) | set.0 as usize;
-        fields.set_priv_flags(flags);
+        fields.set_priv_flags(fields.priv_flags() | flags.0 as usize);
     }
 
     /// The core takes no lock around `ndo_start_xmit` (`dev->lltx`).

@@ -48,7 +48,7 @@ impl DropReason {
 ///
 /// # Invariants
 ///
-/// The pointer is a valid packet, and nobody else uses this `sk_buff` (its data may be shared).
+/// The pointer is a valid packet, and nobody else changes this `sk_buff` (its data may be shared; pktgen keeps a reference).
 pub(crate) struct SkBuff(NonNull<bindings::sk_buff>);
 
 impl SkBuff {
@@ -85,8 +85,8 @@ impl SkBuff {
     /// None, and the packet is freed, if it is shorter than a header (`PKT_TOO_SMALL`) or memory is short (`NOMEM`).
     #[inline(always)]
     pub(crate) fn into_frame(mut self) -> Option<Frame> {
-        // SAFETY: By the type invariant the packet is valid and not shared (`skb->users` is 1), which
-        // `pskb_expand_head()` behind `pskb_may_pull_reason()` insists on.
+        // SAFETY: By the type invariant the packet is valid. `pskb_expand_head()` behind `pskb_may_pull_reason()` insists on
+        // `skb->users` being 1; it is not called for a packet of pktgen, whose header is linear.
         let reason =
             unsafe { bindings::netkit_rs_pskb_may_pull_reason(self.as_ptr(), bindings::ETH_HLEN) };
         if reason != bindings::skb_drop_reason_SKB_NOT_DROPPED_YET {

@@ -28,10 +28,10 @@ use super::{
     identity,
     namespace_walk::AllDevices,
     ops::Driver,
-    rtnl::{Rtnl, RtnlGuard},
+    rtnl::Rtnl,
     rtnl_link::{copy_callbacks, RtnlLinkAdapter, RtnlLinkDriver},
     rx_queue::Locked,
-    takeover_job::{Flag, Job, Jobs, Task, Walk, PAUSE}, //
+    takeover_job::{End, Flag, Job, Jobs, Outcome, Task, Walk, PAUSE}, //
 };
 use crate::bindings;
 use core::{
@@ -49,7 +49,7 @@ use kernel::{
 /// The number of devices in a batch, for which RTNL is held once: some 280 instructions each.
 const BATCH: usize = 512;
 
-/// How long an exchange waits for locks, if it must not wait forever. Three seconds were seen on a busy machine.
+/// How long a caller waits for an exchange, which goes on without it then. Three seconds were seen on a busy machine.
 const PATIENCE: Delta = Delta::from_secs(10);
 
 /// A driver.
@@ -105,7 +105,8 @@ pub(crate) struct Takeover<T> {
     declined: Flag,
     /// Another livepatch is being loaded, or has replaced this livepatch.
     aside: Flag,
-    incomplete: Flag,
+    /// There was no memory for a job.
+    failed: Flag,
     /// Devices that had [`Xmit::Other`] when they were handed back, since this was in the log.
     forgotten: Atomic<u32>,
     jobs: Jobs,
@@ -130,7 +131,7 @@ impl<T: StandIn> Takeover<T> {
             patched: Flag::new(),
             declined: Flag::new(),
             aside: Flag::new(),
-            incomplete: Flag::new(),
+            failed: Flag::new(),
             forgotten: Atomic::new(0),
             jobs: Jobs::new(),
             _driver: PhantomData,
@@ -150,11 +151,16 @@ impl<T: StandIn> Takeover<T> {
     }
 
     pub(crate) fn state(&self) -> State {
-        match (self.incomplete.is_set(), self.wanted()) {
+        match (self.is_incomplete(), self.wanted()) {
             (true, _) => State::Incomplete,
             (false, Side::Module) => State::On,
             (false, Side::BuiltIn) => State::Off,
         }
+    }
+
+    /// Whether devices may have the wrong driver, and nobody waits for an exchange.
+    fn is_incomplete(&self) -> bool {
+        self.failed.is_set() || self.jobs.is_incomplete()
     }
 
     /// The driver that is to serve the devices.
@@ -180,7 +186,7 @@ impl<T: StandIn> Takeover<T> {
     }
 
     fn set(&'static self, flag: &Flag, value: bool) {
-        if flag.set(value) || self.incomplete.is_set() {
+        if flag.set(value) || self.failed.is_set() {
             // A failure is in the log, and in the state.
             let _incomplete = self.settle();
         }
@@ -189,7 +195,7 @@ impl<T: StandIn> Takeover<T> {
     /// The administrator wants the devices to have the module, or the built-in driver, as their driver.
     ///
     /// `EAGAIN` unless every task runs the livepatch's functions, and no other livepatch is being loaded; `EBUSY` if a
-    /// lock was busy for 10 s. While the module is being loaded, this is only remembered.
+    /// lock was busy for 10 s: the exchange goes on without the caller. While the module is being loaded, this is only remembered.
     pub(crate) fn switch(&'static self, on: bool) -> Result {
         self.declined.set(!on);
         if !self.checked.is_set() {
@@ -202,7 +208,7 @@ impl<T: StandIn> Takeover<T> {
     }
 
     /// Gives all devices to the wanted driver. `EBUSY`, with a line in the log, if RTNL or an instance lock was busy for
-    /// `PATIENCE`; `ENOMEM`.
+    /// `PATIENCE`: the exchange goes on without the caller. `ENOMEM`.
     ///
     /// The wait is limited because a holder of RTNL may wait for the caller: `team_mode_get()` loads a module with RTNL
     /// held, for which `klp_module_coming()` takes `klp_mutex`. So a worker waits for RTNL, in the queue with all others.
@@ -212,33 +218,43 @@ impl<T: StandIn> Takeover<T> {
             return Ok(());
         }
         let job = Job::<T>::start().inspect_err(|_| {
-            self.incomplete.set(true);
+            self.failed.set(true);
         })?;
-        let complete = job.wait(PATIENCE);
-        let total = &job.total;
-        self.incomplete.set(!complete);
+        match job.wait(PATIENCE) {
+            Some(End::Complete) => {
+                self.complete(&job.total);
+                Ok(())
+            }
+            Some(End::Superseded) => Ok(()),
+            None => {
+                let devices = job.total.exchanged.load(Relaxed);
+                match self.wanted() {
+                    Side::Module => pr_warn!(
+                        "RTNL was busy for 10 s: {devices} devices taken over, others stay with the built-in driver until it is free\n"
+                    ),
+                    Side::BuiltIn => pr_warn!(
+                        "RTNL was busy for 10 s: {devices} devices handed back, {} are still ours until it is free\n",
+                        self.devices()
+                    ),
+                }
+                Err(EBUSY)
+            }
+        }
+    }
+
+    /// All devices have the wanted driver.
+    fn complete(&self, total: &Walk) {
+        self.failed.set(false);
         self.say_forgotten();
         let (devices, held) = (total.exchanged.load(Relaxed), total.held.load(Relaxed));
-        match (complete, self.wanted()) {
-            (true, _) if devices == 0 => {}
-            (true, Side::Module) => {
+        match self.wanted() {
+            _ if devices == 0 => {}
+            Side::Module => {
                 pr_info!("took over {devices} devices, RTNL held for {held} us at most\n");
             }
-            (true, Side::BuiltIn) => {
+            Side::BuiltIn => {
                 pr_info!("handed {devices} devices back, RTNL held for {held} us at most\n");
             }
-            (false, Side::Module) => pr_warn!(
-                "RTNL was busy for 10 s: {devices} devices taken over, others stay with the built-in driver; `netkit-rs load` goes on\n"
-            ),
-            (false, Side::BuiltIn) => pr_warn!(
-                "RTNL was busy for 10 s: {devices} devices handed back, {} are still ours; `netkit-rs unload` goes on\n",
-                self.devices()
-            ),
-        }
-        if complete {
-            Ok(())
-        } else {
-            Err(EBUSY)
         }
     }
 
@@ -249,21 +265,18 @@ impl<T: StandIn> Takeover<T> {
         }
     }
 
-    /// Gives all devices to the wanted driver, a batch for each RTNL that `lock` takes. Returns whether all of them
-    /// have it: RTNL, or the instance lock of a device, may be busy.
-    fn walk(&self, lock: impl Fn() -> Option<RtnlGuard>, total: &Walk) -> bool {
+    /// Gives all devices to the wanted driver, a batch each time that RTNL is taken.
+    fn walk(&self, total: &Walk) -> Outcome {
         let mut all = AllDevices::new();
         let mut first = None;
         let mut missed = false;
         loop {
-            let Some(rtnl) = lock() else {
-                return false;
-            };
+            let rtnl = Rtnl::lock();
             let begun = Instant::<Monotonic>::now();
             let side = self.wanted();
             if *first.get_or_insert(side) != side {
-                // The caller that changed the wanted driver also walks all devices, and waits for this RTNL.
-                return true;
+                // Who changed the wanted driver has all devices walked, too, and that walk waits for this RTNL.
+                return Outcome::Superseded;
             }
             self.exchange_link_type(side, &rtnl);
             let more = all.visit(BATCH, &rtnl, |dev| {
@@ -287,7 +300,11 @@ impl<T: StandIn> Takeover<T> {
                 total.held.store(held, Relaxed);
             }
             if !more {
-                return !missed;
+                return if missed {
+                    Outcome::Busy
+                } else {
+                    Outcome::Complete
+                };
             }
             fsleep(PAUSE);
         }
@@ -389,7 +406,7 @@ impl<T: StandIn> Takeover<T> {
         let total = Walk::new();
         let mut rounds = 0u32;
         loop {
-            self.walk(|| Some(Rtnl::lock()), &total);
+            self.walk(&total);
             // Devices that are left are in namespaces that are no longer on the list: `cleanup_net()` is about to
             // delete them.
             let left = self.left(&Rtnl::lock());
@@ -435,8 +452,12 @@ impl<T: StandIn> Task for T {
         &T::takeover().jobs
     }
 
-    fn walk(lock: impl Fn() -> Option<RtnlGuard>, total: &Walk) -> bool {
-        T::takeover().walk(lock, total)
+    fn walk(total: &Walk) -> Outcome {
+        T::takeover().walk(total)
+    }
+
+    fn complete(total: &Walk) {
+        T::takeover().complete(total);
     }
 }
 

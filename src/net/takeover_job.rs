@@ -3,9 +3,9 @@
 //! An exchange of drivers that a worker does, because its caller must not wait for RTNL.
 //!
 //! The caller may hold `klp_mutex`, for which a holder of RTNL may wait. A worker of `system_long_wq` holds nothing, so
-//! it can wait for RTNL in the queue with all others, and the caller waits for the worker for a limited time.
+//! it can wait for RTNL in the queue with all others, and the caller waits for the worker for a limited time. The worker
+//! goes on without the caller until all devices have the wanted driver.
 
-use super::rtnl::{Rtnl, RtnlGuard};
 use core::marker::PhantomData;
 use kernel::{
     prelude::*,
@@ -19,6 +19,9 @@ use kernel::{
 
 /// How often a caller looks whether its job is over.
 const LOOK: Delta = Delta::from_micros(100);
+
+/// The longest pause before a device is tried again whose instance lock was busy.
+const LONG_PAUSE: Delta = Delta::from_millis(200);
 
 /// The pause before a lock is tried again, and between two batches. Others can take RTNL in the pause, and a task that
 /// has slept is less likely to be preempted while it holds RTNL.
@@ -60,17 +63,38 @@ impl Walk {
     }
 }
 
+/// How a walk ended.
+pub(super) enum Outcome {
+    /// All devices have the wanted driver.
+    Complete,
+    /// The instance lock of a device was busy.
+    Busy,
+    /// Another driver is wanted now. Who changed that has a job of its own.
+    Superseded,
+}
+
+/// How a job ended.
+#[derive(PartialEq, Eq)]
+pub(super) enum End {
+    /// All devices have the wanted driver.
+    Complete,
+    /// Another driver is wanted now.
+    Superseded,
+}
+
 /// What a job does.
 pub(super) trait Task: Sized + 'static {
     /// The jobs that do it.
     fn jobs() -> &'static Jobs;
 
-    /// Gives all devices to the wanted driver. `lock` takes RTNL, or returns `None` if nobody waits any more. Returns
-    /// whether all devices have it: RTNL, or the instance lock of a device, may be busy.
-    fn walk(lock: impl Fn() -> Option<RtnlGuard>, total: &Walk) -> bool;
+    /// Gives all devices to the wanted driver.
+    fn walk(total: &Walk) -> Outcome;
+
+    /// A job that nobody waits for any more has given all devices to the wanted driver.
+    fn complete(total: &Walk);
 }
 
-/// The jobs that are not over.
+/// The jobs of a driver, which are numbered.
 ///
 /// # Invariants
 ///
@@ -78,6 +102,12 @@ pub(super) trait Task: Sized + 'static {
 pub(super) struct Jobs {
     running: Atomic<u32>,
     closed: Flag,
+    /// The newest job.
+    newest: Atomic<u32>,
+    /// The newest job that nobody waits for any more.
+    left: Atomic<u32>,
+    /// The newest job that has given all devices to the wanted driver.
+    complete: Atomic<u32>,
 }
 
 impl Jobs {
@@ -85,6 +115,9 @@ impl Jobs {
         Self {
             running: Atomic::new(0),
             closed: Flag::new(),
+            newest: Atomic::new(0),
+            left: Atomic::new(0),
+            complete: Atomic::new(0),
         }
     }
 
@@ -102,6 +135,12 @@ impl Jobs {
         self.running.fetch_sub(1, Full);
     }
 
+    /// Whether nobody waits for a job that is not complete, nor is a later one. (A job that was superseded is followed by
+    /// a later one.)
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.left.load(Relaxed) > self.complete.load(Relaxed)
+    }
+
     /// From now on no job begins. Waits for those that have begun.
     pub(super) fn close(&self) {
         // Who counts a job from now on sees the flag, and takes it away again.
@@ -112,11 +151,22 @@ impl Jobs {
     }
 }
 
+fn raise(number: &Atomic<u32>, to: u32) {
+    let mut old = number.load(Relaxed);
+    while old < to {
+        match number.cmpxchg(old, to, Full) {
+            Ok(_) => return,
+            Err(now) => old = now,
+        }
+    }
+}
+
 /// One exchange.
 #[pin_data]
 pub(super) struct Job<T: Task> {
     #[pin]
     work: workqueue::Work<Self>,
+    number: u32,
     state: Atomic<u32>,
     pub(super) total: Walk,
     _driver: PhantomData<fn() -> T>,
@@ -124,16 +174,17 @@ pub(super) struct Job<T: Task> {
 
 impl<T: Task> Job<T> {
     const RUNNING: u32 = 0;
-    /// All devices have the wanted driver.
-    const COMPLETE: u32 = 1;
     /// Nobody waits any more.
-    const ABANDONED: u32 = 2;
+    const UNATTENDED: u32 = 1;
+    const COMPLETE: u32 = 2;
+    const SUPERSEDED: u32 = 3;
 
     /// Gives a job to a worker. [`Jobs::begin`] has counted it, and it is counted no more when it is over. `ENOMEM`.
     pub(super) fn start() -> Result<Arc<Self>> {
         let jobs = T::jobs();
         let init = pin_init!(Self {
             work <- kernel::new_work!("netkit_rs::Job::work"),
+            number: jobs.newest.fetch_add(1, Full).wrapping_add(1),
             state: Atomic::new(Self::RUNNING),
             total: Walk::new(),
             _driver: PhantomData,
@@ -146,23 +197,30 @@ impl<T: Task> Job<T> {
         Ok(job)
     }
 
-    /// Waits until the job is over, for `patience` at most. Returns whether all devices have the wanted driver. If not,
-    /// the job ends when it has RTNL the next time.
-    pub(super) fn wait(&self, patience: Delta) -> bool {
+    /// Waits until the job is over, for `patience` at most. Without a result, the job goes on by itself.
+    pub(super) fn wait(&self, patience: Delta) -> Option<End> {
         let begun = Instant::<Monotonic>::now();
-        while self.is_running() && begun.elapsed() < patience {
+        while self.state.load(Relaxed) == Self::RUNNING && begun.elapsed() < patience {
             fsleep(LOOK);
         }
-        self.state.xchg(Self::ABANDONED, Full) == Self::COMPLETE
+        match self.state.cmpxchg(Self::RUNNING, Self::UNATTENDED, Full) {
+            Ok(_) => {
+                raise(&T::jobs().left, self.number);
+                None
+            }
+            Err(Self::COMPLETE) => Some(End::Complete),
+            Err(_) => Some(End::Superseded),
+        }
     }
 
-    fn is_running(&self) -> bool {
-        self.state.load(Relaxed) == Self::RUNNING
-    }
-
-    fn lock(&self) -> Option<RtnlGuard> {
-        let rtnl = Rtnl::lock();
-        self.is_running().then_some(rtnl)
+    fn end(&self, state: u32) {
+        if state == Self::COMPLETE {
+            raise(&T::jobs().complete, self.number);
+        }
+        let attended = self.state.xchg(state, Full) == Self::RUNNING;
+        if state == Self::COMPLETE && !attended {
+            T::complete(&self.total);
+        }
     }
 }
 
@@ -174,14 +232,18 @@ impl<T: Task> workqueue::WorkItem for Job<T> {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
-        while this.is_running() {
-            if T::walk(|| this.lock(), &this.total) {
-                let _abandoned = this.state.cmpxchg(Self::RUNNING, Self::COMPLETE, Full);
-            } else {
-                // An instance lock was busy.
-                fsleep(PAUSE);
+        let mut pause = PAUSE;
+        let state = loop {
+            match T::walk(&this.total) {
+                Outcome::Complete => break Self::COMPLETE,
+                Outcome::Superseded => break Self::SUPERSEDED,
+                Outcome::Busy => fsleep(pause),
             }
-        }
+            if pause < LONG_PAUSE {
+                pause += PAUSE;
+            }
+        };
+        this.end(state);
         drop(this);
         // The last step: `Takeover::finish()` may go on.
         T::jobs().end();

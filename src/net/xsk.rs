@@ -17,6 +17,7 @@ use crate::{
     errno::{to_result, EOPNOTSUPP}, //
 };
 use core::{
+    cell::Cell,
     marker::PhantomData,
     ptr, //
 };
@@ -33,13 +34,18 @@ const ACT_XSK: u32 = bindings::NETDEV_XDP_ACT_XSK;
 ///
 /// # Invariants
 ///
-/// The request is of this kind.
-pub(crate) struct PoolSetup<'a>(&'a bindings::netdev_bpf);
+/// The request is of this kind, and for the device of `locked`.
+pub(crate) struct PoolSetup<'a> {
+    request: &'a bindings::netdev_bpf,
+    locked: &'a Locked<'a>,
+    /// The other device has the pool.
+    forwarded: Cell<bool>,
+}
 
-impl PoolSetup<'_> {
+impl<'a> PoolSetup<'a> {
     fn fields(&self) -> &bindings::netdev_bpf__bindgen_ty_1__bindgen_ty_3 {
         // SAFETY: By the type invariant.
-        unsafe { &self.0.__bindgen_anon_1.xsk }
+        unsafe { &self.request.__bindgen_anon_1.xsk }
     }
 
     /// The queue of the device that the request is for.
@@ -47,25 +53,31 @@ impl PoolSetup<'_> {
         self.fields().queue_id.into()
     }
 
-    /// Whether the request sets a pool up. Otherwise it removes the pool.
-    pub(crate) fn is_setup(&self) -> bool {
-        !self.fields().pool.is_null()
+    /// The queue of a physical device for which the queue of the request stands, if it is leased.
+    pub(crate) fn leased_rx_queue(&self) -> Option<RxQueue<'a>> {
+        self.locked.leased_rx_queue(self.queue())
     }
 
-    /// Passes the request on to the device of `queue` (`ndo_bpf`). `EINVAL` if `lock` belongs to another device.
-    pub(crate) fn forward(&self, queue: &RxQueue<'_>, lock: &LockGuard<'_>) -> Result {
-        let dev = queue.device();
-        if !ptr::eq(dev, lock.device()) {
-            return Err(EINVAL);
-        }
-        let mut request = *self.0;
-        request.__bindgen_anon_1.xsk.queue_id = queue.index() as u16;
-        // SAFETY: By the invariant of `RxQueue` the device is valid; its driver sets `netdev_ops`, a table of
-        // constants, before `register_netdevice()`.
-        let ndo_bpf = unsafe { (*(*dev.as_ptr()).netdev_ops).ndo_bpf }.ok_or(EOPNOTSUPP)?;
-        // SAFETY: The device is valid, and its lock is held. The caller of the callback that got the request holds
-        // RTNL, and the pool in the request is valid during the call.
-        to_result(unsafe { ndo_bpf(dev.as_ptr(), &mut request) })
+    /// Passes the request on to the device of the leased queue (`ndo_bpf`), if `check` permits that, under that device's
+    /// instance lock. `EOPNOTSUPP` if the queue is not leased.
+    pub(crate) fn forward(&self, check: impl FnOnce(&LockGuard<'_>) -> Result) -> Result {
+        let queue = self.leased_rx_queue().ok_or(EOPNOTSUPP)?;
+        let lock = queue.device().lock();
+        check(&lock)?;
+        // SAFETY: The caller of the callback that got the request holds RTNL, and the pool of a request is valid.
+        unsafe { queue.set_pool(self.fields().pool, &lock) }?;
+        self.forwarded.set(true);
+        Ok(())
+    }
+
+    /// Has the other device release the pool, which its caller frees next (`xp_disable_drv_zc()`, `xp_assign_dev()`).
+    fn remove(&self) -> Result {
+        let Some(queue) = self.leased_rx_queue() else {
+            // The pool was taken away when the lease ended. C returns an error here, and the stack warns.
+            return Ok(());
+        };
+        // SAFETY: As in `forward()`.
+        unsafe { queue.set_pool(ptr::null_mut(), &queue.device().lock()) }
     }
 }
 
@@ -99,29 +111,38 @@ impl RxQueue<'_> {
     /// Makes the driver release the pool that is bound to the queue. Returns whether a pool is bound.
     ///
     /// The pool itself stays bound. In copy mode the driver is not involved.
-    pub(super) fn remove_pool(&self, _lock: &LockGuard<'_>, _rtnl: &Rtnl) -> bool {
+    pub(super) fn remove_pool(&self, lock: &LockGuard<'_>, _rtnl: &Rtnl) -> bool {
         // SAFETY: By the type invariant; the lock is held. A pool that is bound exists.
         let Some(pool) = (unsafe { (*self.0).pool.as_ref() }) else {
             return false;
         };
-        let dev = self.device();
-        // SAFETY: The pool is valid, and holds a reference on its `umem` (`xp_create_and_assign_umem()`). The device is
-        // valid, and its `netdev_ops` do not change.
-        let (zero_copy, ndo_bpf) =
-            unsafe { ((*pool.umem).zc, (*(*dev.as_ptr()).netdev_ops).ndo_bpf) };
-        if let (true, Some(ndo_bpf)) = (zero_copy, ndo_bpf) {
-            let mut request = bindings::netdev_bpf {
-                command: bindings::bpf_netdev_command_XDP_SETUP_XSK_POOL,
-                ..pin_init::zeroed()
-            };
-            request.__bindgen_anon_1.xsk.pool = ptr::null_mut();
-            request.__bindgen_anon_1.xsk.queue_id = self.index() as u16;
-            // SAFETY: Device and request are valid, and the device's lock and RTNL are held.
-            if unsafe { ndo_bpf(dev.as_ptr(), &mut request) } != 0 {
-                pr_warn!("a card keeps the buffers of a closed socket\n");
-            }
+        // SAFETY: The pool is valid, and holds a reference on its `umem` (`xp_create_and_assign_umem()`). RTNL is held.
+        if unsafe { (*pool.umem).zc && self.set_pool(ptr::null_mut(), lock).is_err() } {
+            pr_warn!("a card keeps the buffers of a closed socket\n");
         }
         true
+    }
+
+    /// `XDP_SETUP_XSK_POOL` for the queue (`ndo_bpf`): a pool, or null to release the one that it has. `EOPNOTSUPP`, and
+    /// what the driver returns.
+    ///
+    /// # Safety
+    ///
+    /// RTNL must be held, and `pool` be null or a valid pool that no other queue has.
+    unsafe fn set_pool(&self, pool: *mut bindings::xsk_buff_pool, _lock: &LockGuard<'_>) -> Result {
+        let dev = self.device();
+        let mut request = bindings::netdev_bpf {
+            command: bindings::bpf_netdev_command_XDP_SETUP_XSK_POOL,
+            ..pin_init::zeroed()
+        };
+        request.__bindgen_anon_1.xsk.pool = pool;
+        request.__bindgen_anon_1.xsk.queue_id = self.index() as u16;
+        // SAFETY: By the type invariant the device is valid; its driver sets `netdev_ops`, a table of constants, before
+        // `register_netdevice()`.
+        let ndo_bpf = unsafe { (*(*dev.as_ptr()).netdev_ops).ndo_bpf }.ok_or(EOPNOTSUPP)?;
+        // SAFETY: The device is valid and its lock is held; the rest is the function's safety requirement, as
+        // `xp_assign_dev()` and `xp_disable_drv_zc()` meet it.
+        to_result(unsafe { ndo_bpf(dev.as_ptr(), &mut request) })
     }
 
     /// Wakes up the driver of the queue (`ndo_xsk_wakeup`).
@@ -147,9 +168,9 @@ impl<T: DeviceType> NewDevice<'_, T> {
 
 /// A driver whose devices pass AF_XDP sockets on.
 pub(crate) trait XskDriver: DeviceType {
-    /// `XDP_SETUP_XSK_POOL`: sets up or removes a socket's buffers for a queue. Under RTNL and the device's instance
-    /// lock.
-    fn setup_xsk_pool(dev: &Device<Self>, locked: &Locked<'_>, setup: &PoolSetup<'_>) -> Result;
+    /// `XDP_SETUP_XSK_POOL`: sets up a socket's buffers for a queue. Under RTNL and the device's instance lock. (The
+    /// wrapper passes their removal on.)
+    fn setup_xsk_pool(dev: &Device<Self>, setup: &PoolSetup<'_>) -> Result;
 
     /// `ndo_xsk_wakeup`: a socket has work for the driver. In any context, under RCU only.
     fn xsk_wakeup(dev: &Device<Self>, queue: u32, flags: u32, read_side: &impl ReadSide) -> Result;
@@ -171,9 +192,21 @@ impl<T: XskDriver> XskAdapter<T> {
         // SAFETY: By the function's safety requirement.
         let locked = unsafe { Locked::assume(dev) };
         from_result(|| match request.command {
-            // INVARIANT: The command says so.
             bindings::bpf_netdev_command_XDP_SETUP_XSK_POOL => {
-                T::setup_xsk_pool(dev, &locked, &PoolSetup(request)).map(|()| 0)
+                // INVARIANT: The command says so, and `locked` is the evidence for `dev`.
+                let setup = PoolSetup {
+                    request,
+                    locked: &locked,
+                    forwarded: Cell::new(false),
+                };
+                if setup.fields().pool.is_null() {
+                    return setup.remove().map(|()| 0);
+                }
+                let result = T::setup_xsk_pool(dev, &setup);
+                if result.is_err() && setup.forwarded.get() {
+                    setup.remove()?;
+                }
+                result.map(|()| 0)
             }
             bindings::bpf_netdev_command_XDP_SETUP_PROG => Err(EOPNOTSUPP),
             _ => Err(EINVAL),

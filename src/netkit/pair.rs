@@ -99,7 +99,7 @@ impl RtnlLinkDriver for Netkit {
     fn setup(dev: &mut Setup<Self>) {
         dev.set_max_mtu(ETH_MAX_MTU);
         dev.no_arp();
-        dev.set_priv_flags(PrivFlags::TX_SKB_SHARING, PRIV_FLAGS);
+        dev.set_priv_flags(PRIV_FLAGS);
         dev.set_lltx();
         dev.set_netmem_tx_no_dma();
         dev.set_features(FEATURES);
@@ -224,7 +224,7 @@ impl RtnlLinkDriver for Netkit {
     }
 
     /// `netkit_del_link()`: both devices of a pair are deleted together.
-    fn dellink(dev: &Device<Self>, kill: &mut KillList, rtnl: &Rtnl) {
+    fn dellink(dev: &Device<Self>, kill: &mut KillList<Self>, rtnl: &Rtnl) {
         if let Some(peer) = dev.part(rtnl) {
             kill.push(peer, rtnl);
         }

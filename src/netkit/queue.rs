@@ -44,32 +44,27 @@ impl QueueDriver for Netkit {
 
 impl XskDriver for Netkit {
     /// `netkit_xsk()`: for a single device, and a queue that it leases.
-    fn setup_xsk_pool(dev: &Device<Self>, locked: &Locked<'_>, setup: &PoolSetup<'_>) -> Result {
+    fn setup_xsk_pool(dev: &Device<Self>, setup: &PoolSetup<'_>) -> Result {
         if !dev.private().is_single() {
             return Err(EOPNOTSUPP);
-        }
-        if !setup.is_setup() && locked.leased_rx_queue(setup.queue()).is_none() {
-            // The pool was taken away when the lease ended. C returns an error here, and the stack warns.
-            return Ok(());
         }
         if setup.queue() >= dev.real_num_rx_queues() {
             return Err(EINVAL);
         }
-        let queue = locked.leased_rx_queue(setup.queue()).ok_or(EOPNOTSUPP)?;
+        let queue = setup.leased_rx_queue().ok_or(EOPNOTSUPP)?;
         let phys = queue.device();
         if !phys.has_xsk_operations() {
             return Err(EOPNOTSUPP);
         }
-        let lock = phys.lock();
-        if setup.is_setup() {
+        setup.forward(|lock| {
             if !lock.has_xsk_features() {
                 return Err(EOPNOTSUPP);
             }
             if lock.min_mp_channel_count() != 0 {
                 return Err(EBUSY);
             }
-        }
-        setup.forward(&queue, &lock)
+            Ok(())
+        })
     }
 
     /// `netkit_xsk_wakeup()`.

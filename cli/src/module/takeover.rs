@@ -3,7 +3,7 @@
 //!
 //! The module takes devices over when its livepatch is enabled, and hands them back when the livepatch is disabled. Both
 //! need the kernel's locks of network devices, mainly RTNL. If the module cannot get a lock within 10 seconds, some devices
-//! stay with the other driver, and the state is `incomplete`. Writing to `takeover` continues from there.
+//! stay with the other driver until it can, and the state is `incomplete`. Writing to `takeover` waits once more.
 
 use std::fmt;
 use std::fs;
@@ -103,7 +103,8 @@ fn incomplete() -> Error {
     });
     Kind::Timeout.error(format!(
         "the module is loaded, but the kernel's locks of network devices (RTNL) were busy for 10 seconds: {taken} taken over, the \
-         others stay with the built-in driver. All devices work. Run `netkit-rs load` again to take over the others."
+         others stay with the built-in driver until the locks are free. All devices work. Run `netkit-rs load` again to wait for the \
+         others."
     ))
 }
 

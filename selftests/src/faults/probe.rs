@@ -38,6 +38,11 @@ impl Probe {
         .with_context(|| format!("a probe at {function}"))
     }
 
+    /// As [`Self::arm`], for the calls of any thread.
+    pub fn arm_for_all(&self, function: &str, through: u32, answer: i64) -> Result<()> {
+        self.arm(&format!("*{function}"), through, answer)
+    }
+
     pub fn disarm(&self) -> Result<()> {
         fs::write(format!("{PARAMETERS}/arm"), "\n").context("disarming")
     }

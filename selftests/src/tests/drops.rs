@@ -14,18 +14,23 @@ use crate::bpf::mprog::Place;
 use crate::bpf::probe::Redirect;
 use crate::bpf::probe::Way;
 use crate::bpf::prog::Prog;
+use crate::bpf::steer::Order;
+use crate::bpf::steer::Steer;
 use crate::bpf::PEER;
 use crate::bpf::PRIMARY;
+use crate::bpf::TCX_INGRESS;
 use crate::check;
 use crate::ctx::Ctx;
 use crate::ctx::Duo;
 use crate::ctx::HOST4;
 use crate::ctx::POD4;
+use crate::faults::probe::Probe;
 use crate::module;
 use crate::netkit::Spec;
 use crate::netkit::DROP;
 use crate::tracefs::Instance;
 use crate::traffic;
+use crate::vhost::Vhost;
 
 use super::lengths;
 use super::xdp::BPF_XDP;
@@ -39,6 +44,7 @@ tests![
     without_peer,
     peer_is_down,
     too_short,
+    user_memory,
 ];
 
 /// What the built-in driver says of each drop.
@@ -170,4 +176,28 @@ fn too_short(t: &Ctx) -> Result<()> {
     reason_is(&drops, "PKT_TOO_SMALL")?;
     t.host.del_link(duo.pair.primary)?;
     Ok(())
+}
+
+/// The bytes of a packet are a virtual machine's, and cannot be copied (`skb_orphan_frags()`).
+fn user_memory(t: &Ctx) -> Result<()> {
+    let probe = Probe::load(t)?;
+    let duo = t.duo(Spec::l2())?;
+    let card = Vhost::open("tap0")?;
+    let from = t.host.link("tap0")?.index;
+    t.host.up(from)?;
+    let mut inward = Steer::load()?;
+    inward.order(Order::Egress(duo.pair.primary))?;
+    mprog::attach(inward.fd()?, from, TCX_INGRESS, Place::default())?;
+    let before = duo.host.stats(duo.pair.primary)?;
+    let drops = Drops::new()?;
+    probe.arm_for_all("skb_copy_ubufs", 0, -i64::from(libc::ENOMEM))?;
+    let mac = [2, 0, 0, 0, 0, 7];
+    card.send(&traffic::udp_frame(&mac, HOST4, POD4, &[0x11; 1300])?)?;
+    check::soon("its memory is given back", || Ok(card.is_done()))?;
+    check::that("the copy failed", probe.fired()?)?;
+    probe.disarm()?;
+    reason_is(&drops, "SKB_UCOPY_FAULT")?;
+    let counted = duo.host.stats(duo.pair.primary)?.since(&before);
+    check::equal("dropped", counted.tx_dropped, 1)?;
+    probe.unload()
 }
