@@ -129,7 +129,14 @@ fn no_rtnl_for_unloading(t: &Ctx) -> Result<()> {
     // The built-in driver's functions run, so nobody could attach a program to a device that is still the module's.
     completed("off")?;
     states::all_theirs()?;
-    serves(t, &duo)?;
+    let other = Link::create(
+        Prog::returning(NEXT)?,
+        duo.pair.primary,
+        PEER,
+        Place::default(),
+    )?;
+    other.detach()?;
+    traffic::udp_exchange(&duo.host, &duo.pod, POD4.into(), 100)?;
     module::unload()?;
     check::equal("the link's device", held.info()?.ifindex, duo.pair.primary)?;
     held.detach()?;
