@@ -105,8 +105,6 @@ pub(crate) struct Takeover<T> {
     declined: Flag,
     /// Another livepatch is being loaded, or has replaced this livepatch.
     aside: Flag,
-    /// There was no memory for a job.
-    failed: Flag,
     /// Devices that had [`Xmit::Other`] when they were handed back, since this was in the log.
     forgotten: Atomic<u32>,
     jobs: Jobs,
@@ -131,7 +129,6 @@ impl<T: StandIn> Takeover<T> {
             patched: Flag::new(),
             declined: Flag::new(),
             aside: Flag::new(),
-            failed: Flag::new(),
             forgotten: Atomic::new(0),
             jobs: Jobs::new(),
             _driver: PhantomData,
@@ -151,16 +148,11 @@ impl<T: StandIn> Takeover<T> {
     }
 
     pub(crate) fn state(&self) -> State {
-        match (self.is_incomplete(), self.wanted()) {
+        match (self.jobs.is_incomplete(), self.wanted()) {
             (true, _) => State::Incomplete,
             (false, Side::Module) => State::On,
             (false, Side::BuiltIn) => State::Off,
         }
-    }
-
-    /// Whether devices may have the wrong driver, and nobody waits for an exchange.
-    fn is_incomplete(&self) -> bool {
-        self.failed.is_set() || self.jobs.is_incomplete()
     }
 
     /// The driver that is to serve the devices.
@@ -186,7 +178,7 @@ impl<T: StandIn> Takeover<T> {
     }
 
     fn set(&'static self, flag: &Flag, value: bool) {
-        if flag.set(value) || self.failed.is_set() {
+        if flag.set(value) || self.jobs.is_incomplete() {
             // A failure is in the log, and in the state.
             let _incomplete = self.settle();
         }
@@ -217,9 +209,7 @@ impl<T: StandIn> Takeover<T> {
         if !self.jobs.begin() {
             return Ok(());
         }
-        let job = Job::<T>::start().inspect_err(|_| {
-            self.failed.set(true);
-        })?;
+        let job = Job::<T>::start()?;
         match job.wait(PATIENCE) {
             Some(End::Complete) => {
                 self.complete(&job.total);
@@ -244,7 +234,6 @@ impl<T: StandIn> Takeover<T> {
 
     /// All devices have the wanted driver.
     fn complete(&self, total: &Walk) {
-        self.failed.set(false);
         self.say_forgotten();
         let (devices, held) = (total.exchanged.load(Relaxed), total.held.load(Relaxed));
         match self.wanted() {
@@ -275,7 +264,7 @@ impl<T: StandIn> Takeover<T> {
             let begun = Instant::<Monotonic>::now();
             let side = self.wanted();
             if *first.get_or_insert(side) != side {
-                // Who changed the wanted driver has all devices walked, too, and that walk waits for this RTNL.
+                // Who changed the wanted driver has a job of its own, which waits for this RTNL; or had no memory for it.
                 return Outcome::Superseded;
             }
             self.exchange_link_type(side, &rtnl);

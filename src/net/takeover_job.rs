@@ -69,7 +69,7 @@ pub(super) enum Outcome {
     Complete,
     /// The instance lock of a device was busy.
     Busy,
-    /// Another driver is wanted now. Who changed that has a job of its own.
+    /// Another driver is wanted now.
     Superseded,
 }
 
@@ -104,7 +104,7 @@ pub(super) struct Jobs {
     closed: Flag,
     /// The newest job.
     newest: Atomic<u32>,
-    /// The newest job that nobody waits for any more.
+    /// The newest job that nobody waits for any more, or that could not begin.
     left: Atomic<u32>,
     /// The newest job that has given all devices to the wanted driver.
     complete: Atomic<u32>,
@@ -135,8 +135,8 @@ impl Jobs {
         self.running.fetch_sub(1, Full);
     }
 
-    /// Whether nobody waits for a job that is not complete, nor is a later one. (A job that was superseded is followed by
-    /// a later one.)
+    /// Whether there is a job that nobody waits for, or that could not begin, and neither it nor a later one is complete.
+    /// (A job that was superseded is followed by a later one.)
     pub(super) fn is_incomplete(&self) -> bool {
         self.left.load(Relaxed) > self.complete.load(Relaxed)
     }
@@ -182,14 +182,18 @@ impl<T: Task> Job<T> {
     /// Gives a job to a worker. [`Jobs::begin`] has counted it, and it is counted no more when it is over. `ENOMEM`.
     pub(super) fn start() -> Result<Arc<Self>> {
         let jobs = T::jobs();
+        let number = jobs.newest.fetch_add(1, Full).wrapping_add(1);
         let init = pin_init!(Self {
             work <- kernel::new_work!("netkit_rs::Job::work"),
-            number: jobs.newest.fetch_add(1, Full).wrapping_add(1),
+            number,
             state: Atomic::new(Self::RUNNING),
             total: Walk::new(),
             _driver: PhantomData,
         });
-        let job = Arc::pin_init(init, GFP_KERNEL).inspect_err(|_| jobs.end())?;
+        let job = Arc::pin_init(init, GFP_KERNEL).inspect_err(|_| {
+            raise(&jobs.left, number);
+            jobs.end();
+        })?;
         if workqueue::system_long().enqueue(job.clone()).is_err() {
             // Cannot happen: the work is new.
             jobs.end();
@@ -200,7 +204,7 @@ impl<T: Task> Job<T> {
     /// Waits until the job is over, for `patience` at most. Without a result, the job goes on by itself.
     pub(super) fn wait(&self, patience: Delta) -> Option<End> {
         let begun = Instant::<Monotonic>::now();
-        while self.state.load(Relaxed) == Self::RUNNING && begun.elapsed() < patience {
+        while self.is_attended() && begun.elapsed() < patience {
             fsleep(LOOK);
         }
         match self.state.cmpxchg(Self::RUNNING, Self::UNATTENDED, Full) {
@@ -211,6 +215,11 @@ impl<T: Task> Job<T> {
             Err(Self::COMPLETE) => Some(End::Complete),
             Err(_) => Some(End::Superseded),
         }
+    }
+
+    /// Whether the job is running, and somebody waits for it.
+    fn is_attended(&self) -> bool {
+        self.state.load(Relaxed) == Self::RUNNING
     }
 
     fn end(&self, state: u32) {
@@ -236,7 +245,9 @@ impl<T: Task> workqueue::WorkItem for Job<T> {
         let state = loop {
             match T::walk(&this.total) {
                 Outcome::Complete => break Self::COMPLETE,
-                Outcome::Superseded => break Self::SUPERSEDED,
+                Outcome::Superseded if this.is_attended() => break Self::SUPERSEDED,
+                // There may be no other job: then this one gives the devices to the driver that is wanted now.
+                Outcome::Superseded => {}
                 Outcome::Busy => fsleep(pause),
             }
             if pause < LONG_PAUSE {

@@ -59,12 +59,16 @@ impl<'a> PoolSetup<'a> {
     }
 
     /// Passes the request on to the device of the leased queue (`ndo_bpf`), if `check` permits that, under that device's
-    /// instance lock. `EOPNOTSUPP` if the queue is not leased.
+    /// instance lock. `EOPNOTSUPP` if the queue is not leased, `EBUSY` the second time.
     pub(crate) fn forward(&self, check: impl FnOnce(&LockGuard<'_>) -> Result) -> Result {
+        if self.forwarded.get() {
+            return Err(EBUSY);
+        }
         let queue = self.leased_rx_queue().ok_or(EOPNOTSUPP)?;
         let lock = queue.device().lock();
         check(&lock)?;
-        // SAFETY: The caller of the callback that got the request holds RTNL, and the pool of a request is valid.
+        // SAFETY: The caller of the callback that got the request holds RTNL. `xp_assign_dev()` made its pool that of this
+        // queue first.
         unsafe { queue.set_pool(self.fields().pool, &lock) }?;
         self.forwarded.set(true);
         Ok(())

@@ -35,14 +35,34 @@ tests![
 
 /// Hands all devices back and takes them again, over and over. Where others have RTNL all the time, that may be left incomplete.
 pub fn exchanges() -> Actor<'static> {
-    let exchange = |side| match module::set_takeover(side) {
-        Ok(()) | Err(Errno::EBUSY) => Ok(()),
-        Err(errno) => bail!("takeover={side}: {errno}"),
-    };
     Actor::new("exchanges", move |turn| {
         turn.repeat(|| {
             exchange("0")?;
-            exchange("1")
+            exchange("1").map(drop)
+        })
+    })
+}
+
+/// Whether it was complete.
+fn exchange(side: &str) -> Result<bool> {
+    match module::set_takeover(side) {
+        Ok(()) => Ok(true),
+        Err(Errno::EBUSY) => Ok(false),
+        Err(errno) => bail!("takeover={side}: {errno}"),
+    }
+}
+
+/// The same, where no device comes or goes: one that is complete has left out none.
+fn complete_exchanges(devices: usize) -> Actor<'static> {
+    Actor::new("complete exchanges", move |turn| {
+        turn.repeat(|| {
+            for (side, ours) in [("0", 0), ("1", devices)] {
+                if exchange(side)? {
+                    let what = format!("devices that are the module's after {side}");
+                    check::equal(&what, module::devices()?, ours)?;
+                }
+            }
+            Ok(())
         })
     })
 }
@@ -50,6 +70,10 @@ pub fn exchanges() -> Actor<'static> {
 /// Runs the actors against the exchanges, and unloads the module; nothing may be left then.
 pub fn against(t: &Ctx, mut actors: Vec<Actor<'_>>) -> Result<()> {
     actors.push(exchanges());
+    race_and_take_over(t, actors)
+}
+
+fn race_and_take_over(t: &Ctx, actors: Vec<Actor<'_>>) -> Result<()> {
     t.note(race(t.race, actors)?);
     module::take_over()?;
     check::equal(
@@ -97,8 +121,12 @@ fn takeover_against_creators(t: &Ctx) -> Result<()> {
 
 /// A device that moves is on no list for a moment, or on one that was walked already.
 fn takeover_against_moves(t: &Ctx) -> Result<()> {
+    /// So many that RTNL is released on the way from the first namespace to the last one.
+    const BETWEEN: usize = 60;
     module::load(&t.module)?;
-    let spaces = [t.ns()?, t.ns()?, t.ns()?];
+    let first = t.ns()?;
+    let _between = (0..BETWEEN).map(|_| t.ns()).collect::<Result<Vec<_>>>()?;
+    let spaces = [first, t.ns()?, t.ns()?];
     for n in 0..8 {
         let (name, peer) = (format!("m{n}"), format!("p{n}"));
         Spec::l3().create_as(&name, &peer, &spaces[n % 3], &spaces[n % 3])?;
@@ -127,7 +155,8 @@ fn takeover_against_moves(t: &Ctx) -> Result<()> {
             })
         }));
     }
-    against(t, actors)?;
+    actors.push(complete_exchanges(t.devices()?));
+    race_and_take_over(t, actors)?;
     for side in ["0", "1"] {
         module::set_takeover(side)?;
         let ours = if side == "1" { t.devices()? } else { 0 };
