@@ -37,7 +37,9 @@ fn third_number(version: &mut [c_char]) {
     };
     let start = text[..at].iter().rposition(|&c| c == b' ');
     let numbers = &text[start.map_or(0, |space| space + 1)..at];
-    if numbers.iter().filter(|&&c| c == b'.').count() != 1 {
+    let dots = numbers.iter().filter(|&&c| c == b'.').count();
+    let digits = numbers.iter().filter(|c| c.is_ascii_digit()).count();
+    if dots != 1 || dots + digits != numbers.len() {
         return;
     }
     let (before, behind) = text.split_at(at);
