@@ -7,6 +7,7 @@ use nix::errno::Errno;
 
 use crate::check;
 use crate::ctx::Ctx;
+use crate::faults::probe::Probe;
 use crate::lessor;
 use crate::lessor::Card;
 use crate::netkit;
@@ -19,6 +20,7 @@ use crate::nl::netdev::NETDEV_A_QUEUE_ID;
 tests![
     queues_are_numbered_and_shown,
     refusals,
+    no_memory_for_a_queue,
     features,
     moves_with_its_lease,
     card_moves,
@@ -88,6 +90,22 @@ fn queues_are_numbered_and_shown(t: &Ctx) -> Result<()> {
             format!("{:?}", netdev.queue(index, 4).err()),
         );
         Ok(())
+    })
+}
+
+/// The last queue that the device has room for: not the limit is the reason.
+fn no_memory_for_a_queue(t: &Ctx) -> Result<()> {
+    lessor::with(t, || {
+        let probe = Probe::load(t)?;
+        let (phys, netdev) = (card(t, 2)?, t.host.netdev()?);
+        let index = single(&t.host, "single", 2)?;
+        probe.arm("netif_set_real_num_rx_queues", 0, -i64::from(libc::ENOMEM))?;
+        let answer = netdev.lease(index, phys.offer(1, None));
+        let text = "netkit cannot create more queues err=-12";
+        check::refused("no memory", answer, Errno::ENOMEM, Some(text), None)?;
+        probe.disarm()?;
+        check::equal("with memory", netdev.lease(index, phys.offer(1, None))?, 1)?;
+        probe.unload()
     })
 }
 
