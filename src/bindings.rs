@@ -4,8 +4,8 @@
 //!
 //! The wrappers (`net`, `bpf`, `klp`) and `builtin` use them. The driver uses only numbers, in two files: those of its
 //! user-space interface (`netkit/uapi.rs`), and the layout of `struct netkit` (`netkit/mod.rs`). The types come from
-//! the kernel's headers; [`layout`] asserts, at compile time, that they
-//! agree with the BTF of the kernel that the module is built for.
+//! the kernel's headers; [`layout`] asserts, at compile time, that they agree with the BTF of the kernel that the module
+//! is built for.
 
 #![allow(
     clippy::all,
